@@ -1,0 +1,1 @@
+"""The proof: hot paths, asv suites, claims, stored baselines and the gate."""

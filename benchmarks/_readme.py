@@ -1,0 +1,112 @@
+"""The README's tables come from stored runs: `python -m benchmarks._readme store | check`.
+
+`store` keeps the last reports of `nox -s bench` and `nox -s claims` in `benchmarks/results/` and
+writes their tables into the README; `check` exits 1 if the README says anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gate.files import replace
+from benchmarks.gate.table import percent, seconds, table
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+SCRATCH = ROOT / ".gate"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words not in (["store"], ["check"]):
+        print(__doc__)
+        return 2
+    if words == ["store"]:
+        _store()
+        replace(README, rendered(README.read_text(encoding="utf-8")))
+        return 0
+    text = README.read_text(encoding="utf-8")
+    if text != rendered(text):
+        print("README.md differs from the stored runs: run `python -m benchmarks._readme store`")
+        return 1
+    return 0
+
+
+def rendered(text: str) -> str:
+    """The README with its generated blocks as the stored runs have them."""
+    for name, lines in (("bench", _bench()), ("claims", _claims())):
+        start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
+        head, _, rest = text.partition(start)
+        _, _, tail = rest.partition(end)
+        text = "\n".join([head + start + "```text", *lines, "```", end]) + tail
+    return text
+
+
+def _store() -> None:
+    RESULTS.mkdir(exist_ok=True)
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    for name, source in (("bench", "last.json"), ("claims", "claims.json")):
+        report = json.loads((SCRATCH / source).read_text(encoding="utf-8"))
+        report["machine"] = machine
+        replace(RESULTS / f"{name}.json", json.dumps(report, indent=1) + "\n")
+
+
+def _read(name: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return report
+
+
+def _bench() -> list[str]:
+    """A/A: what unchanged code looks like to the gate."""
+    report = _read("bench")
+    cpu = [finding for finding in report["findings"] if finding["witness"] == "cpu"]
+    rows = [
+        (
+            f"{finding['path']}[{finding['case']}]",
+            seconds(finding["now"]),
+            percent(finding["change"], "+.1%"),
+            percent(finding["plus_minus"], ".1%"),
+            finding["verdict"],
+        )
+        for finding in cpu
+    ]
+    return [
+        f"{report['date'][:10]}, {report['machine']}, {report['environment']['python']}, "
+        f"{report['seconds']:.0f} s",
+        *table(("hot path", "CPU a call", "change", "± 3 se", "verdict"), rows, right=(1, 2, 3)),
+        report["summary"],
+    ]
+
+
+def _claims() -> list[str]:
+    report = _read("claims")
+    rows = []
+    for row in report["rows"]:
+        ratio = row["measured"]
+        rows.append(
+            (
+                f"{row['hot_path']}[{row['case']}]",
+                f"{row['reported']:,.4g}x" if row["reported"] else "-",
+                f"{ratio['wall']:,.3g}x",
+                f"{ratio['cpu']:,.3g}x",
+                f"{seconds(ratio['before_s'])} → {seconds(ratio['after_s'])}",
+                row["verdict"],
+            )
+        )
+    head = ("hot path", "reported", "wall", "CPU", "before → after (wall)", "verdict")
+    return [
+        f"{report['date'][:10]}, {report['machine']}, Python {report['python']}; "
+        f"speedup = before / after",
+        *table(head, rows, right=(1, 2, 3)),
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

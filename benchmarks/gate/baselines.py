@@ -1,0 +1,118 @@
+"""What is stored about each hot path, one JSON file each, and whether it can be used here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import BaselineError
+from .files import replace
+from .repository import Repository
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What exact counters depend on besides the code."""
+
+    python: str
+    packages: dict[str, str]
+    counting: str  # version of the counting, and the instrument of bytecodes
+
+    def difference(self, other: Environment) -> str:
+        """The first thing in which two environments differ, in words; empty if they are equal."""
+        if self.python != other.python:
+            return f"{other.python} instead of {self.python}"
+        if self.counting != other.counting:
+            return f"counting {other.counting} instead of {self.counting}"
+        for name in sorted({*self.packages, *other.packages}):
+            mine, theirs = self.packages.get(name, "absent"), other.packages.get(name, "absent")
+            if mine != theirs:
+                return f"{name} {theirs} instead of {mine}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One hot path's stored state: the code it was measured with, and the numbers."""
+
+    path: str
+    tree: str  # hash of the code's tree: what the baseline really is
+    commit: str  # a commit that holds it: where to find it
+    workload: str
+    environment: Environment
+    counters: dict[str, dict[str, int]]  # case -> counter -> value
+    ratios: dict[str, dict[str, float]]  # case -> before/after: CPU ratio, its interval, wall ratio
+    reason: str
+    date: str
+    history: list[dict[str, str]] = field(default_factory=list)  # what it was moved from, and why
+
+
+def baseline_file(folder: Path, path: str) -> Path:
+    return folder / f"{path}.json"
+
+
+def read_baseline(file: Path) -> Baseline:
+    """The baseline in `file`; `BaselineError` says what is wrong with it."""
+    try:
+        table: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        table["environment"] = Environment(**table["environment"])
+        baseline = Baseline(**table)
+    except (ValueError, TypeError, KeyError) as error:
+        raise BaselineError(
+            f"{file.name} is not a baseline ({type(error).__name__}: {error}): "
+            f"restore it from git, or move it with rebaseline"
+        ) from None
+    if baseline.path != file.stem:
+        raise BaselineError(f"{file.name} holds the baseline of {baseline.path}: rename it")
+    return baseline
+
+
+def write_baseline(folder: Path, baseline: Baseline) -> Path:
+    """Store a baseline; a reader sees the old file or the new one, never a part."""
+    target = baseline_file(folder, baseline.path)
+    replace(target, json.dumps(asdict(baseline), indent=1, sort_keys=True) + "\n")
+    return target
+
+
+def find_baseline(repository: Repository, folder: Path, path: str) -> Baseline | None:
+    """The usable baseline of a declared hot path; None if it never had one.
+
+    Raises `BaselineError` where one is missing, damaged, or names code this clone does not hold.
+    """
+    file = baseline_file(folder, path)
+    if not file.is_file():
+        _refuse_if_lost(repository, file)
+        return None
+    baseline = read_baseline(file)
+    if repository.holds(f"{baseline.tree}^{{tree}}"):
+        return baseline
+    what = f"the baseline's code (tree {baseline.tree[:12]} of commit {baseline.commit[:12]})"
+    if repository.shallow:
+        raise BaselineError(
+            f"{what} is out of reach in this shallow clone: run `git fetch --unshallow`"
+        )
+    raise BaselineError(
+        f"{what} is not in this clone (squashed or rebased away?): fetch the commit, "
+        f"or move the baseline with rebaseline"
+    )
+
+
+def _refuse_if_lost(repository: Repository, file: Path) -> None:
+    name = file.relative_to(repository.root).as_posix()
+    if repository.ever_had(name):
+        raise BaselineError(
+            f"its baseline {name} was removed: restore it from git, or store a new one "
+            f"with rebaseline"
+        )
+    if repository.shallow:
+        raise BaselineError(
+            f"it has no baseline {name}, and a shallow clone cannot tell whether it had one: "
+            f"run `git fetch --unshallow`"
+        )
+
+
+def orphans(folder: Path, declared: set[str]) -> list[str]:
+    """Hot paths that have a baseline and are declared no more."""
+    return sorted(file.stem for file in folder.glob("*.json") if file.stem not in declared)

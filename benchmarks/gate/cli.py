@@ -1,0 +1,119 @@
+"""The command line: `check` (the default) and `rebaseline`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import GateError
+from .project import read_project
+from .rebaseline import rebaseline
+from .rules import CAREFUL, FAST
+from .run import Run
+
+LAST = "last.json"
+INTERRUPTED = 130
+
+EXIT_CODES = """\
+exit codes:
+  0  no hot path is slower than its baseline
+  1  regression
+  2  a benchmark raised, the two sides disagree, or the command makes no sense
+  3  a declared hot path was not measured
+  4  a baseline is missing or unusable
+where several hold, the order is 2, 3, 4, 1
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    moving = words[:1] == ["rebaseline"]
+    options = (_rebaseline_parser() if moving else _check_parser()).parse_args(words[moving:])
+    try:
+        return _rebaseline(options) if moving else _check(options)
+    except GateError as error:
+        print(f"gate: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print("gate: interrupted; nothing was judged or stored", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _check(options: argparse.Namespace) -> int:
+    project = read_project(options.root.resolve())
+    rule = FAST if options.fast else CAREFUL
+    report = Run(project, options.names, rule, _Progress()).judge()
+    print("\n".join(report.lines()))
+    file = options.json or project.scratch_dir / LAST
+    report.write(file)
+    print(f"report: {file}")
+    return report.exit_code
+
+
+def _rebaseline(options: argparse.Namespace) -> int:
+    project = read_project(options.root.resolve())
+    report, files = rebaseline(
+        project,
+        [] if options.all else options.names,
+        reason=options.reason,
+        accept_regression=options.accept_regression,
+        progress=_Progress(),
+    )
+    print("\n".join(report.lines()))
+    print("stored (commit them):", *files, sep="\n  ")
+    return 0
+
+
+class _Progress:
+    """A line for each step, with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        seconds = time.monotonic() - self._started
+        print(f"[{seconds:5.1f} s] {line}", file=sys.stderr, flush=True)
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="velocity-gate",
+        description=description,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a hot path, or a suite's name")
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the project (default: here)")
+    return parser
+
+
+def _check_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "Compare the working tree's hot paths with their stored baselines. Without NAME: all of "
+        "them. `velocity-gate rebaseline --help` tells how a baseline moves."
+    )
+    parser.add_argument("--fast", action="store_true", help="fewer pairs, wider limits")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
+    return parser
+
+
+def _rebaseline_parser() -> argparse.ArgumentParser:
+    parser = _parser("Store this commit's state as the baseline of the named hot paths.")
+    parser.prog = "velocity-gate rebaseline"
+    parser.add_argument("--all", action="store_true", help="every hot path")
+    parser.add_argument("--reason", required=True, help="why, stored in the baseline")
+    parser.add_argument("--accept-regression", action="store_true", help="store a slower state too")
+    original = parser.parse_args
+
+    def parse(words: Sequence[str]) -> argparse.Namespace:  # one of the two must be said
+        options = original(words)
+        if bool(options.names) == options.all:
+            parser.error("name the hot paths to move, or say --all")
+        return options
+
+    parser.parse_args = parse  # type: ignore[method-assign, assignment] # a stricter parser
+    return parser

@@ -1,0 +1,214 @@
+"""Exact counts of one call: what it did, whatever the machine was doing meanwhile.
+
+Three passes, each on a fresh state, because one instrument would count another's work:
+
+    SQL and files   statements, SQLite steps, commits, files opened, listings, processes started;
+                    under strace also fsyncs
+    bytecodes       `sys.monitoring` where there is one (3.12+), else `sys.settrace`; the two
+                    differ by a few and are never compared with each other
+    calls           Python and C calls by `sys.setprofile`
+
+Known blind spots: work inside a compiled kernel, sleeping, cache misses. CPU time sees those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from sqlite3 import dbapi2
+from types import CodeType, FrameType
+from typing import Any
+
+from .contract import Body
+
+VERSION = 1  # of the way of counting; counts of different versions are never compared
+
+_EVENTS = {
+    "open": "opens",
+    "os.listdir": "listings",
+    "os.scandir": "listings",
+    "glob.glob": "listings",
+    "subprocess.Popen": "processes",
+    "os.posix_spawn": "processes",
+    "os.fork": "processes",
+    "sqlite3.connect": "connections",
+}
+# Statements that commit nothing of their own. (A WITH may write: it counts, as a write would.)
+_READ_ONLY = frozenset({"SELECT", "PRAGMA", "BEGIN", "EXPLAIN", "ROLLBACK", "SAVEPOINT"})
+_MARKER_FD = 2**30  # no file: its fsync fails at once and does nothing but show up in strace's log
+
+
+class CallCounter:
+    """Counts what a body does; install it before the code under test opens any connection."""
+
+    def __init__(self, fsync_log: Path | None = None) -> None:
+        self._fsync_log = fsync_log
+        self._on = False
+        self._seen: Counter[str] = Counter()
+        sys.addaudithook(self._audit)
+        self._wrap_connect()
+
+    def count(self, body: Body) -> dict[str, int]:
+        """Counters of one `after` call; each pass starts from `fresh`."""
+        counts = self._effects(body)
+        counts["bytecodes"] = _bytecodes(body)
+        counts.update(_calls(body))
+        return counts
+
+    def _effects(self, body: Body) -> dict[str, int]:
+        body.fresh()
+        self._seen.clear()
+        with _fsyncs(self._fsync_log, self._seen):
+            self._on = True
+            try:
+                body.after()
+            finally:
+                self._on = False
+        names = {*_EVENTS.values(), "statements", "steps", "commits"}
+        if self._fsync_log is not None:
+            names.add("fsyncs")
+        return {name: self._seen[name] for name in sorted(names)}
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._on and event in _EVENTS:
+            self._seen[_EVENTS[event]] += 1
+
+    def _wrap_connect(self) -> None:
+        """Watch every connection. (At the audit event of a connection it cannot be used yet.)"""
+        connect = sqlite3.connect
+
+        @functools.wraps(connect)
+        def watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            connection: sqlite3.Connection = connect(*arguments, **options)
+            self._watch(connection)
+            return connection
+
+        for module in (sqlite3, dbapi2):
+            vars(module)["connect"] = watched
+
+    def _watch(self, connection: sqlite3.Connection) -> None:
+        """Follow a connection, without a reference that would keep it open."""
+        inside = False  # a transaction
+
+        def statement(text: str) -> None:
+            nonlocal inside
+            words = text.upper().rstrip("; ").split()
+            first = words[0] if words else ""
+            if self._on:
+                self._seen["statements"] += 1
+                if first in {"COMMIT", "END"} or not (inside or first in _READ_ONLY):
+                    self._seen["commits"] += 1
+            if first in {"BEGIN", "COMMIT", "END"} or (first == "ROLLBACK" and "TO" not in words):
+                inside = first == "BEGIN"
+
+        def step() -> int:
+            if self._on:
+                self._seen["steps"] += 1
+            return 0
+
+        connection.set_trace_callback(statement)
+        connection.set_progress_handler(step, 1)
+
+
+@contextlib.contextmanager
+def _fsyncs(log: Path | None, seen: Counter[str]) -> Iterator[None]:
+    """Count the fsyncs strace sees between two markers."""
+    if log is None:
+        yield
+        return
+    _mark()
+    start = log.stat().st_size
+    yield
+    _mark()
+    with log.open("rb") as stream:
+        stream.seek(start)
+        lines = stream.read().decode(errors="replace").splitlines()
+    # A call that blocks is split in two lines; the first half ends in "<unfinished ...>".
+    calls = [line for line in lines if "sync" in line and "resumed>" not in line]
+    seen["fsyncs"] = sum(f"({_MARKER_FD})" not in line for line in calls)
+
+
+def _mark() -> None:
+    with contextlib.suppress(OSError):
+        os.fsync(_MARKER_FD)
+
+
+def _bytecodes(body: Body) -> int:
+    body.fresh()
+    if sys.version_info >= (3, 12):
+        return _monitored(body.after)
+    return _traced(body.after)
+
+
+def _traced(call: Callable[[], Any]) -> int:
+    count = 0
+
+    def inner(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        if event == "opcode":
+            count += 1
+        return inner
+
+    def outer(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename == __file__:  # SQLite's callbacks into this module
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return inner
+
+    previous = sys.gettrace()
+    sys.settrace(outer)
+    try:
+        call()
+    finally:
+        sys.settrace(previous)
+    return count
+
+
+def _monitored(call: Callable[[], Any]) -> int:
+    monitoring = getattr(sys, "monitoring")  # noqa: B009 - absent from the 3.11 that mypy checks
+    tool, count = monitoring.PROFILER_ID, 0
+
+    def instruction(code: CodeType, offset: int) -> Any:
+        nonlocal count
+        if code.co_filename == __file__:
+            return monitoring.DISABLE
+        count += 1
+        return None
+
+    monitoring.use_tool_id(tool, "gate")
+    monitoring.register_callback(tool, monitoring.events.INSTRUCTION, instruction)
+    monitoring.set_events(tool, monitoring.events.INSTRUCTION)
+    try:
+        call()
+    finally:
+        monitoring.set_events(tool, 0)
+        monitoring.free_tool_id(tool)
+    return count
+
+
+def _calls(body: Body) -> dict[str, int]:
+    body.fresh()
+    seen = Counter({"python_calls": 0, "c_calls": 0})
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        if frame.f_code.co_filename == __file__:
+            return
+        if event == "call":
+            seen["python_calls"] += 1
+        elif event == "c_call":
+            seen["c_calls"] += 1
+
+    after = body.after
+    sys.setprofile(profile)
+    try:
+        after()
+    finally:
+        sys.setprofile(None)
+    return dict(seen)

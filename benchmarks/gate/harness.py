@@ -1,0 +1,198 @@
+"""A worker process, seen from the gate: started safely, asked, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .errors import BaselineError, BodyRaisedError, GateError, NotMeasuredError
+
+ANSWER_TIMEOUT_S = 600.0
+EXIT_TIMEOUT_S = 5.0  # a body that hangs, or left a thread running, is killed after it
+_ERRORS: dict[int, type[GateError]] = {
+    cls.code: cls for cls in (BodyRaisedError, NotMeasuredError, BaselineError)
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side's code: the package, its stage, and the suite that drives both sides."""
+
+    name: str  # "this code" or "the baseline": how a sentence calls it
+    code: str
+    stage: Path
+    suite_stage: Path
+    loader: str
+
+
+class WorkerProcess:
+    """A fresh process that imports one side; a context manager that ends it.
+
+    Entering it does not wait for the imports, so that two workers import at once; the first `ask`
+    does.
+    """
+
+    def __init__(self, side: Side, *, core: int | None = None, count: bool = False) -> None:
+        self._side = side
+        self._scratch = tempfile.TemporaryDirectory(prefix="gate-worker-")
+        scratch = Path(self._scratch.name)
+        self._stderr = (scratch / "stderr").open("w+b")
+        command = [sys.executable, "-m", f"{__package__}.worker", "--code", side.code]
+        command += ["--stage", str(side.stage), "--loader", side.loader]
+        if core is not None:
+            command += ["--core", str(core)]
+        if count:
+            command += ["--count"]
+            if fsyncs_can_be_counted():
+                log = scratch / "fsyncs"
+                log.touch()
+                command = [*_strace(log), *command, "--strace", str(log)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=_environment(side, scratch),
+            cwd=os.sep,
+            start_new_session=True,  # Ctrl-C reaches the gate, which ends its workers
+        )
+        self._loaded: dict[str, Any] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._send("load", {})
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.close()  # the worker's loop ends at end of file
+                self._process.wait(timeout=EXIT_TIMEOUT_S if kind is None else 0.5)
+            except (OSError, subprocess.TimeoutExpired):
+                pass
+        self.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._stderr.close()
+        self._scratch.cleanup()
+
+    def kill(self) -> None:
+        """End the process now, with strace around it and whatever its body started."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the worker found: its hot paths."""
+        if self._loaded is None:
+            self._loaded = self._receive()
+        return self._loaded
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """One request, one answer; an error there is raised here as what it is."""
+        self.begin(do, **arguments)
+        return self.finish()
+
+    def begin(self, do: str, **arguments: Any) -> None:
+        """Send a request whose answer `finish` fetches, so that another worker runs meanwhile."""
+        _ = self.description
+        self._send(do, arguments)
+
+    def finish(self) -> dict[str, Any]:
+        """The answer to `begin`."""
+        return self._receive()
+
+    def _send(self, do: str, arguments: dict[str, Any]) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        try:
+            pipe.write(json.dumps({"do": do, "with": arguments}).encode() + b"\n")
+            pipe.flush()
+        except BrokenPipeError:
+            raise self._death() from None
+
+    def _receive(self) -> dict[str, Any]:
+        pipe = self._process.stdout
+        assert pipe is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            if not selector.select(ANSWER_TIMEOUT_S):
+                raise BodyRaisedError(
+                    f"{self._side.name}: no answer for {ANSWER_TIMEOUT_S:.0f} s; the body hangs?"
+                )
+        line = pipe.readline()
+        if not line:
+            raise self._death()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            kind = _ERRORS.get(answer["code"], BodyRaisedError)
+            raise kind(f"{self._side.name}: {answer['error']}")
+        return answer
+
+    def _death(self) -> BodyRaisedError:
+        self._process.wait()
+        self._stderr.flush()
+        self._stderr.seek(0)
+        last = self._stderr.read().decode(errors="replace").strip().splitlines()[-3:]
+        return BodyRaisedError(
+            f"{self._side.name}: the worker died with exit code {self._process.returncode}: "
+            + " | ".join(last)
+        )
+
+
+def _environment(side: Side, scratch: Path) -> dict[str, str]:
+    """The worker's environment: nothing of the caller's decides which code is imported."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return kept | {
+        "PYTHONSAFEPATH": "1",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONPATH": os.pathsep.join([str(side.stage), str(side.suite_stage)]),
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        # Freed memory stays with the process, in small pages. Else it depends on the process's
+        # luck whether each call faults its memory in anew, and that can be a tenth of its time.
+        "MALLOC_TRIM_THRESHOLD_": str(2**31),
+        "MALLOC_MMAP_THRESHOLD_": str(2**25),  # glibc refuses more
+        "MALLOC_TOP_PAD_": str(2**26),
+        "NUMPY_MADVISE_HUGEPAGE": "0",
+        "TMPDIR": str(scratch),  # what a killed body leaves behind goes with the worker
+    }
+
+
+def _strace(log: Path) -> list[str]:
+    calls = "trace=fsync,fdatasync,syncfs,sync_file_range,msync"
+    return ["strace", "-f", "-qq", "-e", calls, "-o", str(log), "--"]
+
+
+@functools.cache
+def fsyncs_can_be_counted() -> bool:
+    """Whether strace is here and may trace; asked once."""
+    if shutil.which("strace") is None:
+        return False
+    with tempfile.TemporaryDirectory(prefix="gate-strace-") as folder:
+        command = [*_strace(Path(folder) / "log"), sys.executable, "-c", ""]
+        return subprocess.run(command, capture_output=True).returncode == 0

@@ -1,0 +1,101 @@
+"""Moving a baseline: on purpose, from a clean tree, with a reason, and never to a slower state
+without saying so."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from .baselines import Baseline, write_baseline
+from .errors import GateError
+from .judge import REGRESSION
+from .measure import Progress
+from .project import Project
+from .ratio import claim_ratio
+from .report import Report
+from .run import Described, Run
+
+
+class RefusedError(GateError):
+    """The baseline was not moved."""
+
+    code = 1
+
+
+def rebaseline(
+    project: Project,
+    names: Sequence[str],
+    *,
+    reason: str,
+    accept_regression: bool = False,
+    progress: Progress = lambda line: None,
+) -> tuple[Report, list[Path]]:
+    """Store the working tree's state as the baseline of `names`; returns the files written.
+
+    Raises `RefusedError` where the tree is not clean, a path failed, or one became slower (or
+    cannot be compared with its old baseline) and `accept_regression` is not given.
+    """
+    run = Run(project, names, progress=progress)
+    _refuse_dirty(run)
+    report = run.judge()
+    _refuse_worse(report, accept_regression)
+    baselines = []
+    for path in run.selected:
+        progress(f"before against after: {path['name']}")
+        baselines.append(_baseline(run, path, reason))
+    # Stored only when all are there: Ctrl-C before this leaves every baseline as it was.
+    return report, [write_baseline(project.baseline_dir, baseline) for baseline in baselines]
+
+
+def _refuse_dirty(run: Run) -> None:
+    project = run.project
+    files = run.repository.dirty(project.code, project.suite)
+    changed = [file for file in files if not file.startswith(f"{project.baselines}/")]
+    if changed:
+        raise RefusedError(
+            f"a baseline names a commit, but the working tree differs from HEAD "
+            f"({', '.join(changed[:5])}): commit first"
+        )
+
+
+def _refuse_worse(report: Report, accept_regression: bool) -> None:
+    broken = [finding.sentence for finding in report.findings if finding.code in (2, 3)]
+    if broken:
+        raise RefusedError("nothing was stored: " + "; ".join(broken))
+    worse = [finding.sentence for finding in report.findings if finding.code in (REGRESSION, 4)]
+    if worse and not accept_regression:
+        raise RefusedError(
+            "nothing was stored: "
+            + "; ".join(worse)
+            + "; if that is intended, add --accept-regression"
+        )
+
+
+def _baseline(run: Run, path: Described, reason: str) -> Baseline:
+    name, cases = path["name"], [case["label"] for case in path["cases"]]
+    old = run.baselines.get(name)
+    history = [] if old is None else [*old.history, _entry(old)]
+    ratios = {
+        case["label"]: asdict(claim_ratio(run.head, (name, case["label"])))
+        for case in path["cases"]
+        if case["has_before"]
+    }
+    counted = {case: run.outcomes[name, case].counters for case in cases}
+    return Baseline(
+        path=name,
+        tree=run.tree,
+        commit=run.repository.head,
+        workload=path["workload"],
+        environment=run.environment,
+        counters={case: counts for case, counts in counted.items() if counts},
+        ratios=ratios,
+        reason=reason,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        history=history,
+    )
+
+
+def _entry(old: Baseline) -> dict[str, str]:
+    return {"tree": old.tree, "commit": old.commit, "reason": old.reason, "date": old.date}

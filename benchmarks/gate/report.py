@@ -1,0 +1,103 @@
+"""Findings as a table, sentences and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .files import replace
+from .judge import Finding, exit_code
+from .rules import Verdict
+from .table import percent, seconds, table
+
+_RANK = (
+    Verdict.FAILED,
+    Verdict.NOT_MEASURED,
+    Verdict.WORSE,
+    Verdict.BETTER,
+    Verdict.NEW,
+    Verdict.SAME,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a run of the gate found."""
+
+    findings: Sequence[Finding]
+    notes: Sequence[str]
+    facts: dict[str, Any]  # trees, commit, environment, rule, seconds
+
+    @property
+    def exit_code(self) -> int:
+        return exit_code(self.findings)
+
+    def lines(self) -> list[str]:
+        """The report as people read it."""
+        rows = [_row(group) for group in _by_case(self.findings)]
+        head = ("hot path", "CPU a call", "change", "± 3 se", "counters", "verdict")
+        lines = table(head, rows, right=(1, 2, 3))
+        lines += ["", "change: CPU time of this code against the baseline's code; > 0 is slower"]
+        lines += [f"note: {note}" for note in self.notes]
+        failures = [finding.sentence for finding in self.findings if finding.sentence]
+        lines += ["", *failures] if failures else []
+        return [*lines, "", self.last_line()]
+
+    def last_line(self) -> str:
+        """One line: how many paths, how they stand, the exit code."""
+        by_path: dict[str, list[Finding]] = {}
+        for finding in self.findings:
+            by_path.setdefault(finding.path, []).append(finding)
+        verdicts = [_worst(group) for group in by_path.values()]
+        tally = ", ".join(f"{verdicts.count(v)} {v}" for v in reversed(_RANK) if v in verdicts)
+        word = {0: "PASS", 1: "REGRESSION", 2: "FAILED", 3: "NOT MEASURED", 4: "NO BASELINE"}
+        code = self.exit_code
+        return f"{word[code]}: {len(verdicts)} hot paths: {tally} (exit code {code})"
+
+    def write(self, file: Path) -> None:
+        """The report as JSON; the file is whole or not there."""
+        contents = {
+            **self.facts,
+            "exit_code": self.exit_code,
+            "summary": self.last_line(),
+            "notes": list(self.notes),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+        replace(file, json.dumps(contents, indent=1) + "\n")
+
+
+def _by_case(findings: Iterable[Finding]) -> list[list[Finding]]:
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.name, []).append(finding)
+    return list(groups.values())
+
+
+def _worst(group: Sequence[Finding]) -> Verdict:
+    return min((finding.verdict for finding in group), key=_RANK.index)
+
+
+def _row(group: Sequence[Finding]) -> tuple[str, ...]:
+    cpu = next((finding for finding in group if finding.witness == "cpu"), None)
+    counted = [finding for finding in group if finding.before is not None]
+    changed = [finding for finding in counted if finding.now != finding.before]
+    return (
+        group[0].name,
+        seconds(cpu.now) if cpu else "-",
+        percent(cpu.change, "+.1%") if cpu else "-",
+        percent(cpu.plus_minus, ".1%") if cpu else "-",
+        _counters(counted, changed),
+        str(_worst(group)),
+    )
+
+
+def _counters(counted: Sequence[Finding], changed: Sequence[Finding]) -> str:
+    if not counted:
+        return "-"
+    if not changed:
+        return f"{len(counted)} equal"
+    shown = [f"{finding.witness} {finding.before:,.0f} → {finding.now:,.0f}" for finding in changed]
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")

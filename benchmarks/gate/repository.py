@@ -1,0 +1,124 @@
+"""Both sides' code out of git, written side by side so that a process imports exactly one of them.
+
+The working tree is read through a temporary index: neither the user's index nor the tree changes,
+and files that git ignores stay out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from .errors import BaselineError, UsageError
+
+STAGE_KEPT_S = 14 * 24 * 3600.0
+
+
+class Repository:
+    """The git repository of the judged project."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if shutil.which("git") is None:
+            raise UsageError("git was not found on PATH: the gate compares trees that git holds")
+        if self._try("rev-parse", "--verify", "HEAD^{commit}") is None:
+            raise UsageError(f"{root} is not a git checkout with at least one commit")
+
+    def git(self, *arguments: str, index: Path | None = None) -> str:
+        """Output of a git command; its error text becomes a `UsageError`."""
+        environment = dict(os.environ)
+        if index is not None:
+            environment["GIT_INDEX_FILE"] = str(index)
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.root, env=environment, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise UsageError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout.rstrip("\n")
+
+    def _try(self, *arguments: str) -> str | None:
+        try:
+            return self.git(*arguments)
+        except UsageError:
+            return None
+
+    @property
+    def head(self) -> str:
+        return self.git("rev-parse", "HEAD")
+
+    @property
+    def shallow(self) -> bool:
+        return self.git("rev-parse", "--is-shallow-repository") == "true"
+
+    def dirty(self, *folders: str) -> list[str]:
+        """Paths below `folders` that differ from HEAD, untracked ones included."""
+        lines = self.git(
+            *("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal"),
+            *("--", *folders),
+        )
+        return [line[3:] for line in lines.split("\0") if line]
+
+    def holds(self, thing: str) -> bool:
+        """Whether this clone has the object."""
+        return self._try("cat-file", "-e", thing) is not None
+
+    def ever_had(self, path: str) -> bool:
+        """Whether any commit behind HEAD touched `path`."""
+        return bool(self.git("log", "-1", "--format=%H", "--", path))
+
+    def commits_between(self, old: str, folder: str) -> list[str]:
+        """One line for each commit after `old` that touched `folder`; none if `old` is unknown."""
+        lines = self._try("log", "--format=%h %s", f"{old}..HEAD", "--", folder)
+        return lines.splitlines() if lines else []
+
+    def subtree(self, tree: str, folder: str) -> str:
+        """Hash of `folder` inside `tree` (a commit or a tree)."""
+        found = self._try("rev-parse", "--verify", f"{tree}:./{folder}")
+        if found is None:
+            raise BaselineError(f"{tree[:12]} holds no folder {folder}/")
+        return found
+
+    def snapshot(self, *folders: str) -> str:
+        """Hash of a tree that holds the working tree's `folders` as they are now."""
+        index = Path(self.git("rev-parse", "--path-format=absolute", "--git-path", "index"))
+        with tempfile.TemporaryDirectory(prefix="gate-index-") as folder:
+            own = Path(folder) / "index"
+            if index.exists():
+                shutil.copyfile(index, own)
+            self.git("add", "--all", "--", *folders, index=own)
+            return self.git("write-tree", index=own)
+
+    def stage(self, tree: str, folder: str, scratch: Path) -> Path:
+        """Write `tree` out as `scratch/<hash>/<folder>`; returns `scratch/<hash>`.
+
+        A finished stage is renamed into place, so that an interrupted one is never used.
+        """
+        target = scratch / tree
+        if target.is_dir():
+            os.utime(target)
+            return target
+        scratch.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=scratch))
+        try:
+            index = unfinished / "index"
+            self.git("read-tree", f"--prefix={folder}/", tree, index=index)
+            self.git("checkout-index", "--all", f"--prefix={unfinished}/tree/", index=index)
+            try:
+                (unfinished / "tree").rename(target)
+            except OSError:
+                if not target.is_dir():  # else another run staged the same tree first
+                    raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return target
+
+
+def sweep_stages(scratch: Path) -> None:
+    """Remove stages that no run used for two weeks."""
+    for folder in scratch.glob("*"):
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > STAGE_KEPT_S:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,106 @@
+"""The numbers that separate noise from a regression, and the arithmetic behind them.
+
+Paired CPU time is judged in two stages. Few pairs look at every case; a case that looks slower is
+measured again from nothing, with enough pairs that the mean must stand three standard errors
+clear of noise. The first stage's pairs are not used again: a case is suspected because they came
+out high, so they would bias the second mean upwards. The second stage ends early for a case that
+is clearly not slower.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class Verdict(enum.StrEnum):
+    """What the gate says of a hot path."""
+
+    BETTER = "better"
+    SAME = "same"
+    NEW = "new"
+    WORSE = "worse"
+    NOT_MEASURED = "not measured"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class CpuRule:
+    """Pairs and limits of the two stages; limits are relative changes."""
+
+    first_pairs: int
+    suspect_above: float
+    second_pairs: int
+    fail_mean_above: float
+    fail_bound_above: float  # mean - 3 se
+
+
+CAREFUL = CpuRule(6, 0.012, 24, 0.018, 0.006)
+FAST = CpuRule(5, 0.020, 12, 0.025, 0.010)
+
+BYTECODES_TOLERANCE = 0.01
+BETTER_BELOW = -0.05
+CLEARED_AFTER = 8  # pairs of the second stage
+TRIMMED = 0.2  # share of the rounds dropped at each end before they are averaged
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Relative changes, one per pair of fresh processes, as natural logarithms of head / base."""
+
+    logs: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return math.expm1(statistics.fmean(self.logs))
+
+    @property
+    def median(self) -> float:
+        return math.expm1(statistics.median(self.logs))
+
+    @property
+    def se(self) -> float:
+        """Standard error of the mean; infinite for a single pair."""
+        if len(self.logs) < 2:
+            return math.inf
+        return statistics.stdev(self.logs) / math.sqrt(len(self.logs))
+
+    def suspect(self, rule: CpuRule) -> bool:
+        return max(self.mean, self.median) > rule.suspect_above
+
+    def slower(self, rule: CpuRule) -> bool:
+        return self.mean > rule.fail_mean_above and self.mean - 3 * self.se > rule.fail_bound_above
+
+    def cleared(self, rule: CpuRule) -> bool:
+        """Whether more pairs would hardly find it slower: the mean stands two standard errors
+        below the limit. It can only end a second stage early with a pass, never with a failure.
+        """
+        enough = len(self.logs) >= CLEARED_AFTER
+        return enough and self.mean + 2 * self.se < rule.fail_mean_above
+
+    @property
+    def faster(self) -> bool:
+        """Clearly faster: an improvement worth ratcheting in."""
+        return self.mean < BETTER_BELOW and self.mean + 3 * self.se < 0
+
+
+def trimmed_mean(values: Sequence[float]) -> float:
+    """Mean without the extreme fifth at each end; robust, and less noisy than the minimum."""
+    ordered = sorted(values)
+    drop = int(len(ordered) * TRIMMED)
+    return statistics.fmean(ordered[drop : len(ordered) - drop])
+
+
+def log_ratio(head: Sequence[float], base: Sequence[float]) -> float:
+    """One pair's change: logarithm of the ratio of trimmed means."""
+    return math.log(trimmed_mean(head) / trimmed_mean(base))
+
+
+def counter_increased(name: str, before: int, now: int) -> bool:
+    """Whether a counter grew past what it is allowed."""
+    if name == "bytecodes":
+        return now > before * (1 + BYTECODES_TOLERANCE)
+    return now > before

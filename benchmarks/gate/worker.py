@@ -1,0 +1,204 @@
+"""A worker process, seen from inside: imports one side's code and measures what it is told to.
+
+    python -m <this module> --code NAME --stage DIR --loader MODULE:FUNCTION [--count] [...]
+
+Requests come as JSON lines on standard input, answers leave as JSON lines on standard output;
+what the code under test prints goes to standard error instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .contract import Body, Case, HotPath
+from .counters import CallCounter
+from .errors import GateError, NotMeasuredError
+
+Answer = dict[str, Any]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="gate worker")
+    parser.add_argument("--code", required=True)
+    parser.add_argument("--stage", required=True, type=Path)
+    parser.add_argument("--loader", required=True)
+    parser.add_argument("--core", type=int, default=None)
+    parser.add_argument("--count", action="store_true")
+    parser.add_argument("--strace", type=Path, default=None)
+    options = parser.parse_args(arguments)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    counter = CallCounter(options.strace) if options.count else None
+    worker = Worker(counter)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if request["do"] == "load":
+                answer = worker.load(options.code, options.stage, options.loader, options.core)
+            else:
+                answer = getattr(worker, request["do"])(**request.get("with", {}))
+        except GateError as error:
+            answer = {"error": str(error), "code": error.code}
+        except NotImplementedError as error:
+            reason = f"this code lacks the part: {error or 'NotImplementedError'}"
+            answer = {"error": reason, "code": NotMeasuredError.code}
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(last.filename).name}:{last.lineno}"
+            answer = {"error": f"{type(error).__name__} at {place}: {error}", "code": 2}
+            traceback.print_exc()
+        print(json.dumps(answer), file=answers, flush=True)
+    return 0
+
+
+class Worker:
+    """One process's share of the measurements: at most one case is open at a time."""
+
+    def __init__(self, counter: CallCounter | None) -> None:
+        self._counter = counter
+        self._paths: dict[str, HotPath] = {}
+        self._body: Body | None = None
+        self._clock: Callable[[], int] = time.thread_time_ns
+
+    def load(self, code: str, stage: Path, loader: str, core: int | None) -> Answer:
+        """Import the code and the suite; refuses code that does not come from `stage`."""
+        found = getattr(importlib.import_module(code), "__file__", None) or "nowhere"
+        if not Path(found).resolve().is_relative_to(stage.resolve()):
+            raise NotMeasuredError(
+                f"`import {code}` came from {found}, expected the staged tree {stage}: "
+                f"something in this environment (an editable install?) wins over PYTHONPATH; "
+                f"uninstall {code} from it"
+            )
+        module, _, function = loader.partition(":")
+        paths = getattr(importlib.import_module(module), function)()
+        self._paths = {path.name: path for path in paths}
+        if core is not None:  # after the imports: both workers of a pair import at once
+            with contextlib.suppress(AttributeError, OSError):  # no affinity outside Linux
+                os.sched_setaffinity(0, {core})
+        return {"paths": [_describe(path) for path in self._paths.values()]}
+
+    def environment(self) -> Answer:
+        """Python and package versions; reading them all takes longer than a short case."""
+        packages = {
+            name: distribution.version
+            for distribution in importlib.metadata.distributions()
+            if (name := distribution.metadata["Name"])
+        }
+        return {
+            "python": f"{sys.implementation.name} {platform.python_version()}",
+            "packages": dict(sorted(packages.items())),
+        }
+
+    def open(self, path: str, case: str, warm: int = 2) -> Answer:
+        """Set a case up and call it `warm` times; answers with the last call's CPU seconds.
+
+        The first call may compile, so its time says little.
+        """
+        self.close()
+        hot_path = self._paths[path]
+        body = _case(hot_path, case).open()
+        self._body = body
+        self._clock = time.process_time_ns if hot_path.clock == "process" else time.thread_time_ns
+        cpu_s = 0.0
+        for _ in range(warm):
+            cpu_s = self._call(body)
+        gc.collect()
+        gc.freeze()
+        return {"cpu_s": cpu_s}
+
+    def _call(self, body: Body) -> float:
+        body.fresh()
+        start = self._clock()
+        body.after()
+        return (self._clock() - start) / 1e9
+
+    def close(self) -> Answer:
+        """Close the open case, if any."""
+        if self._body is not None:
+            body, self._body = self._body, None
+            body.close()
+            gc.unfreeze()
+            gc.collect()
+        return {}
+
+    def measure(self, calls: int, side: str = "after") -> Answer:
+        """CPU and wall seconds of `calls` calls; `fresh` runs before each, outside the clock."""
+        body = self._opened
+        call, clock, wall = getattr(body, side), self._clock, time.perf_counter_ns
+        cpu_ns = wall_ns = 0
+        gc.disable()
+        try:
+            for _ in range(calls):
+                body.fresh()
+                wall_start, cpu_start = wall(), clock()
+                call()
+                cpu_ns += clock() - cpu_start
+                wall_ns += wall() - wall_start
+        finally:
+            gc.enable()
+        gc.collect()
+        return {"cpu_s": cpu_ns / 1e9 / calls, "wall_s": wall_ns / 1e9 / calls}
+
+    def count(self) -> Answer:
+        """Exact counters of one call."""
+        if self._counter is None:
+            raise NotMeasuredError("this worker was not started to count")
+        gc.disable()
+        try:
+            return {"counters": self._counter.count(self._opened)}
+        finally:
+            gc.enable()
+
+    def compare(self) -> Answer:
+        """Whether `before` and `after` agree, each from a fresh state."""
+        body = self._opened
+        body.fresh()
+        before = body.before()
+        body.fresh()
+        after = body.after()
+        return {"agree": bool(body.agree(before, after))}
+
+    @property
+    def _opened(self) -> Body:
+        if self._body is None:
+            raise NotMeasuredError("no case is open")
+        return self._body
+
+
+def _case(path: HotPath, label: str) -> Case:
+    return next(case for case in path.cases if case.label == label)
+
+
+def _describe(path: HotPath) -> dict[str, Any]:
+    return {
+        "name": path.name,
+        "witnesses": list(path.witnesses),
+        "workload": path.workload,
+        "cases": [
+            {
+                "label": case.label,
+                "counted": case.counted,
+                "timed": case.timed,
+                "compared": case.compared,
+                "has_before": case.has_before,
+            }
+            for case in path.cases
+        ],
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,146 @@
+"""Every command of the project: `nox -s NAME`; `nox -l` lists them.
+
+Environments are made once and used again; uv makes them where it is installed, else virtualenv.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests", "bench"]
+nox.options.error_on_external_run = True
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PROJECT = PYPROJECT["project"]
+CALLER = dict(os.environ)  # before a session changes PATH and VIRTUAL_ENV
+
+
+def _group(*names: str) -> list[str]:
+    return [line for name in names for line in nox.project.dependency_groups(PYPROJECT, name)]
+
+
+def _install(session: nox.Session, *packages: str) -> None:
+    """Install and compile, so that no process of a measurement compiles imports again."""
+    session.install(*packages, env={"UV_COMPILE_BYTECODE": "1"})
+
+
+def _install_suite(session: nox.Session) -> None:
+    """What the suites need; not the project itself: the gate stages its code out of git."""
+    _install(session, *PROJECT["dependencies"], *_group("bench"))
+
+
+def _pass_on(session: nox.Session, *command: str, caller: bool = False) -> None:
+    """Run a command whose exit code means something; nox would turn each failure into a 1.
+
+    With `caller`, in the environment of whoever called nox: a study belongs there.
+    """
+    own = {name: value for name, value in session.env.items() if value is not None}
+    environment = CALLER if caller else {**os.environ, **own}
+    words = [str(Path(session.bin) / command[0]) if command[0] == "python" else command[0]]
+    process = subprocess.Popen([*words, *command[1:]], env=environment)
+    while True:
+        try:
+            code = process.wait()
+            break
+        except KeyboardInterrupt:  # the command got it too, and ends in its own way
+            continue
+    if code:
+        raise SystemExit(code)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure every hot path against its baseline (-- NAME ..., -- --fast, -- --json FILE)."""
+    _install_suite(session)
+    _pass_on(session, "python", "-m", "benchmarks.gate", *session.posargs)
+
+
+@nox.session
+def rebaseline(session: nox.Session) -> None:
+    """Move a baseline: -- NAME ... --reason "why" (--all; --accept-regression)."""
+    _install_suite(session)
+    _pass_on(session, "python", "-m", "benchmarks.gate", "rebaseline", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite; arguments go to pytest."""
+    _install(session, "-e", ".[fast]", *_group("test", "bench", "profile"))
+    session.run("pytest", "-m", "not stress", *session.posargs)
+
+
+@nox.session
+def stress(session: nox.Session) -> None:
+    """Faults at full size: kills, many writers, full disks."""
+    _install(session, "-e", ".[fast]", *_group("test", "bench", "profile"))
+    session.run("pytest", "-m", "stress", *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The tests on the lowest versions that pyproject.toml admits."""
+    if session.venv_backend != "uv":
+        session.error("lowest versions are resolved by uv: install it with `pip install uv`")
+    names = "test", "bench", "profile", "cluster"
+    lowest_versions = ["--resolution", "lowest-direct", "-e", ".[fast,cluster]", *_group(*names)]
+    _install(session, *lowest_versions)
+    session.run("pytest", "-m", "not stress", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and types."""
+    _install(session, "-e", ".[fast]", *_group("lint", "test", "bench"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "optimizer", "benchmarks", "tests", "noxfile.py")
+    session.run("mypy", "profiling")  # apart: plain scripts that import each other by name
+
+
+@nox.session
+def claims(session: nox.Session) -> None:
+    """Every reported speedup that has a hot path, reported beside measured (-- --quick)."""
+    _install_suite(session)
+    session.run("python", "-m", "benchmarks", "claims", *session.posargs)
+
+
+@nox.session
+def gate_selftest(session: nox.Session) -> None:
+    """Does the gate work here? Unchanged code must pass, planted regressions must not."""
+    _install_suite(session)
+    session.run("python", "-m", "benchmarks._selftest", *session.posargs)
+
+
+@nox.session
+def asv_check(session: nox.Session) -> None:
+    """Run every asv benchmark once, on the working tree; fails if one of them fails."""
+    _install(session, ".[fast]", *_group("bench"))
+    session.run("python", "-m", "benchmarks._history", "check", *session.posargs)
+
+
+@nox.session
+def history(session: nox.Session) -> None:
+    """Record the commits that lack results, publish, serve (-- --last N, -- --no-serve)."""
+    _install_suite(session)
+    _pass_on(session, "python", "-m", "benchmarks._history", "record", *session.posargs)
+
+
+@nox.session
+def profile(session: nox.Session) -> None:
+    """Profile a study: -- [--memory] path/to/study.py its args, or -- --hot-path NAME after."""
+    _install(session, *PROJECT["dependencies"], *_group("bench", "profile"))
+    words = list(session.posargs)
+    memory = words[:1] == ["--memory"]  # first, so that a study may have such an option too
+    script = "study_memory.py" if memory else "study_time.py"
+    words = words[memory:]
+    python = str(Path(session.bin) / "python")
+    session.chdir(session.invoked_from)
+    _pass_on(session, python, str(ROOT / "profiling" / script), *words, caller=True)

@@ -1,0 +1,81 @@
+"""Every error this package raises on purpose.
+
+Each message says what was found, what was expected and what to do next. All derive from
+`OptimizerError`, so one `except` catches them; where a built-in class fits (`ValueError`,
+`TypeError`), the error derives from that too.
+"""
+
+from __future__ import annotations
+
+
+class OptimizerError(Exception):
+    """Base of all errors of this package."""
+
+
+# --- parameters and spaces
+
+
+class SpaceError(OptimizerError, ValueError):
+    """A search space that cannot be understood, or a value that does not belong to it."""
+
+
+class SignatureError(OptimizerError, ValueError):
+    """Parameters that have no canonical form, or a signature that is not 16 bytes."""
+
+
+class CacheError(OptimizerError, ValueError):
+    """A cache asked for with a size or time to live that makes no sense, or found inconsistent."""
+
+
+# --- stores
+
+
+class StoreError(OptimizerError):
+    """Something is wrong with a store's file; the file was left as it was."""
+
+
+class StoreArgumentError(StoreError, ValueError):
+    """A study name, durability or time-out that a store cannot work with."""
+
+
+class StorePathError(StoreError):
+    """The path is not one of a file, or its folder is not there."""
+
+
+class ForeignFileError(StoreError):
+    """The file exists, but was not written by this package."""
+
+
+class NewerSchemaError(StoreError):
+    """The file was written by a newer version of this package."""
+
+
+class StoreLockedError(StoreError):
+    """Another connection held the write lock for longer than the time-out."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The file or its folder cannot be written to."""
+
+
+class StoreCorruptError(StoreError):
+    """The file is damaged or truncated."""
+
+
+class StoreFullError(StoreError):
+    """The disk is full: nothing of the failed call was stored."""
+
+
+class StoreClosedError(StoreError):
+    """The store was used after it was closed."""
+
+
+# --- backtest
+
+
+class PriceError(OptimizerError, ValueError):
+    """Prices, rebalance bars or weights that cannot be traded on; the message names the place."""
+
+
+class TradeLogError(OptimizerError, ValueError):
+    """A trade log that contradicts itself; the message names the rule and the first trade."""

@@ -1,0 +1,240 @@
+"""Canonical parameters -> 16 bytes, equal exactly if two parameter sets are the same point."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Any
+
+from optimizer._canonical import (
+    BLANK,
+    MAX_DEPTH,
+    MAX_VALUES,
+    SIGNATURE_BYTES,
+    choice_text,
+    grid_code,
+    sign,
+)
+from optimizer._parameters import ATOMS, CategoricalParameter, FloatParameter, Parameter
+from optimizer.caching import CacheCounters, LRUCache
+from optimizer.protocols import Params, Signature
+from optimizer.space import SearchSpace
+
+__all__ = ["MAX_DEPTH", "MAX_VALUES", "SIGNATURE_BYTES", "SignatureCache", "param_signature"]
+
+MAX_SHAPES = 1_000
+"""Shapes (names and types) prepared at once per space; beyond, all are forgotten."""
+
+_Shape = Callable[[Params], Signature | None]
+_SHAPES: dict[tuple[object, ...], _Shape] = {}
+
+_CODES: dict[type, bytes] = {float: b"d", int: b"d", bool: b"b", str: b"s", type(None): b"n"}
+_NEGATIVE_ZERO = struct.pack("<d", -0.0)
+
+
+def param_signature(params: Params, space: SearchSpace | None = None) -> Signature:
+    """The signature of a parameter set.
+
+    Promises: the same bytes in every process, on every platform and Python version, with or
+    without optional packages; key order is irrelevant. Thread-safe.
+
+    Without a space, int and float of equal value agree (1 and 1.0), True is neither 1 nor "True",
+    -0.0 is 0.0, lists and tuples agree, numpy scalars count by value, and integers of any size
+    are exact. With one, two things differ: a float with a step goes by its step index (0.1 + 0.2
+    and 0.3 agree for step 0.1), and a categorical goes by its choice, the one of the very type
+    first. A value off the grid or range or not among the choices, and a name that the space lacks,
+    are signed by value, distinct from any index or choice: Optuna lets such values be enqueued. A
+    name of the space that is missing is fine: conditional spaces leave parameters out.
+
+    Cost: linear in the parameters; flat sets of built-in types without a space take a short cut,
+    the first of each shape (names and types) prepares it.
+
+    Args:
+        params: name -> None, bool, int, float, str, a numpy scalar of these, or a list, tuple or
+            mapping of them.
+        space: the search space the parameters belong to, if known.
+
+    Returns:
+        16 bytes.
+
+    Raises:
+        SignatureError: no parameters, NaN or an infinity, a name that is no string, a lone
+            surrogate, another type, nesting beyond `MAX_DEPTH` or more than `MAX_VALUES` values.
+
+    Example:
+        >>> param_signature({"a": 1, "b": "x"}) == param_signature({"b": "x", "a": 1.0})
+        True
+    """
+    shapes = _SHAPES if space is None else space.shapes
+    kinds = (*params, *map(type, params.values()))
+    shape = shapes.get(kinds) or _prepare(shapes, kinds, params, space)
+    return shape(params) or sign(params, space)
+
+
+# --- the short cut: flat parameters of built-in types, prepared by their names and types
+
+
+def _prepare(
+    shapes: dict[tuple[object, ...], _Shape],
+    kinds: tuple[object, ...],
+    params: Params,
+    space: SearchSpace | None,
+) -> _Shape:
+    usable = ATOMS.issuperset(map(type, params.values())) and {*map(type, params)} == {str}
+    try:
+        shape = (
+            _make_shape({name: type(params[name]) for name in params}, space) if usable else None
+        )
+    except UnicodeEncodeError:  # in a name; the general way names the place
+        shape = None
+    if shape is None:
+        return _no_shape
+    if len(shapes) >= MAX_SHAPES:
+        shapes.clear()
+    shapes[kinds] = shape
+    return shape
+
+
+def _no_shape(params: Params) -> None:
+    return None
+
+
+def _make_shape(kinds: dict[str, type], space: SearchSpace | None) -> _Shape:
+    """A function that signs parameters of these names and types, or gives up with None.
+
+    It gives up on a number that is not finite or not exactly a double, on a lone surrogate, and on
+    a value off its grid or choices: the general way writes that out, or names the place.
+    """
+    parameters: Mapping[str, Parameter] = {} if space is None else space
+    parts = {name: _part(kinds[name], parameters.get(name)) for name in sorted(kinds)}
+    codes = b"".join(b",%b\xff%b" % (name.encode(), part[0]) for name, part in parts.items())
+    started = BLANK.copy()
+    started.update(b"{%b}" % codes)
+    numbers_of = _picker({name: find for name, (code, find) in parts.items() if code[0] in b"dbg"})
+    texts_of = _picker({name: find for name, (code, find) in parts.items() if code[0] in b"sc"})
+    doubles = struct.Struct(f"<{sum(code[0] in b'dbg' for code, _ in parts.values())}d")
+    pack, unpack = doubles.pack, doubles.unpack
+
+    def shape(params: Params) -> Signature | None:
+        try:
+            numbers = numbers_of(params)
+            packed = pack(*numbers)
+            # Python compares int and float exactly, and NaN with nothing.
+            if unpack(packed) != numbers or not math.isfinite(sum(numbers)):
+                return None
+            if _NEGATIVE_ZERO in packed:
+                packed = pack(*[number + 0.0 for number in numbers])
+            texts = b"\xff".join([text.encode() for text in texts_of(params)])
+        except (struct.error, OverflowError, UnicodeEncodeError, _OffGrid):
+            return None
+        state = started.copy()
+        state.update(packed + texts)
+        return state.digest()
+
+    return shape
+
+
+_Find = Callable[[Any], Any]
+
+
+class _OffGrid(Exception):
+    """A value is not on its grid, or not among its choices."""
+
+
+def _part(kind: type, parameter: Parameter | None) -> tuple[bytes, _Find | None]:
+    """The code of a value of this type, and what turns the value into its number or text."""
+    if (
+        isinstance(parameter, FloatParameter)
+        and parameter.step is not None
+        and kind in (int, float)
+    ):
+        return grid_code(parameter), _index_finder(parameter)
+    if isinstance(parameter, CategoricalParameter):
+        return b"c", _choice_finder(parameter)
+    return _CODES[kind], None
+
+
+def _index_finder(parameter: FloatParameter) -> _Find:
+    find_index = parameter.find_index
+
+    def find(value: Any) -> int:
+        index = find_index(value)
+        if index is None:
+            raise _OffGrid
+        return index
+
+    return find
+
+
+def _choice_finder(parameter: CategoricalParameter) -> _Find:
+    texts = {
+        (type(choice), choice): choice_text(parameter, place)
+        for place, choice in enumerate(parameter.choices)
+    }
+
+    def find(value: Any) -> str:
+        text = texts.get((type(value), value))
+        if text is None:
+            raise _OffGrid
+        return text
+
+    return find
+
+
+def _picker(finders: dict[str, _Find | None]) -> Callable[[Params], tuple[Any, ...]]:
+    """What picks the numbers, or the texts, of these names; always a tuple."""
+    if len(finders) > 1 and not any(finders.values()):
+        return itemgetter(*finders)  # of one name it would return no tuple
+    entries = list(finders.items())
+    return lambda params: tuple(
+        [params[name] if find is None else find(params[name]) for name, find in entries]
+    )
+
+
+# --- remembered signatures
+
+
+class SignatureCache:
+    """Remembers the signatures of parameter sets seen lately; the same bytes as `param_signature`.
+
+    Thread-safe. Parameter sets with values other than None, bool, int, float and str are signed
+    afresh and not counted.
+    """
+
+    def __init__(self, maxsize: int = 5_000, space: SearchSpace | None = None) -> None:
+        self._space = space
+        self._cache: LRUCache[tuple[object, ...], Signature] = LRUCache(maxsize)
+
+    def signature(self, params: Params) -> Signature:
+        """The signature; one look-up in the cache, and on a miss `param_signature`.
+
+        Raises:
+            SignatureError: as `param_signature` does; nothing is remembered then.
+        """
+        kinds = tuple(map(type, params.values()))
+        if not ATOMS.issuperset(kinds):
+            return param_signature(params, self._space)
+        # The types keep 1, 1.0 and True apart, which are equal as keys of a dict.
+        key = (*params.items(), kinds)
+        found = self._cache.get(key)
+        if found is None:
+            found = param_signature(params, self._space)
+            self._cache.put(key, found)
+        return found
+
+    def counters(self) -> CacheCounters:
+        """Hits, misses and evictions so far."""
+        return self._cache.counters()
+
+    def clear(self) -> None:
+        """Forget every signature; the counters stay."""
+        self._cache.clear()
+
+    def check(self) -> None:
+        """Verify the invariants of the cache; raises CacheError where one is broken."""
+        self._cache.check()
+
+    def __len__(self) -> int:
+        return len(self._cache)

@@ -1,0 +1,1 @@
+"""What lives on disk: one store contract, one schema, one file."""

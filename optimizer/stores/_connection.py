@@ -1,0 +1,348 @@
+"""One kept SQLite connection per thread, safe across fork, with named durability.
+
+Two facts about SQLite shape this file.
+
+- Opening a connection costs more than a short transaction, and PRAGMAs are lost with it. So each
+  thread keeps one, for as long as the thread lives.
+- POSIX locks are not inherited by fork, but SQLite's notes about them are. A child that opens even
+  a fresh connection, while one to the same file was inherited, holds no lock in truth: when the
+  parent closes, the log the child writes to is deleted, and the child's rows are lost. So every
+  connection is closed just before a fork and opened again, on both sides, when it is next needed.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from optimizer.errors import StoreArgumentError, StoreError, StorePathError
+from optimizer.stores import _faults, _schema
+
+CACHE_BYTES = 10 * 1024 * 1024
+
+DURABILITIES = {
+    "process": "NORMAL",  # survives kill -9; a power cut may take the last transactions
+    "power": "FULL",  # survives a power cut: every commit waits for the disk
+}
+"""Name -> SQLite's `synchronous` in WAL mode."""
+
+MAX_TIMEOUT_S = 1_000_000.0  # SQLite counts milliseconds in 32 bits
+
+Values = Sequence[Any]
+
+
+class _Life:
+    """What all connections of one database share: why it ended, if it has."""
+
+    __slots__ = ("ended", "timeout_s")
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self.ended = ""
+
+
+class _Kept:
+    """A thread's connection; opened when first needed, closed when the thread ends."""
+
+    __slots__ = ("__weakref__", "life", "lock", "raw", "thread")
+
+    def __init__(self, life: _Life) -> None:
+        self.life = life
+        self.lock = threading.Lock()  # held while the connection is in use
+        self.raw: sqlite3.Connection | None = None
+        self.thread = threading.get_ident()
+        with _registry_lock:
+            _registry.add(self)
+
+    def close(self) -> None:
+        raw, self.raw = self.raw, None
+        if raw is not None:
+            raw.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _PerThread(threading.local):
+    """`kept` is another object in every thread."""
+
+    def __init__(self, life: _Life, everyone: weakref.WeakSet[_Kept]) -> None:
+        self.kept = _Kept(life)
+        with _registry_lock:
+            everyone.add(self.kept)
+
+
+_registry_lock = threading.Lock()
+_registry: weakref.WeakSet[_Kept] = weakref.WeakSet()
+# The connections found at the fork under way, and whether each could be closed.
+_at_fork: list[tuple[_Kept, bool]] = []
+_fork_waits = False  # a fork stands in line; locks are not fair, so busy threads must let it pass
+
+
+def _before_fork() -> None:
+    global _fork_waits  # noqa: PLW0603 - a fork is an event of the whole process
+    _registry_lock.acquire()
+    _fork_waits = True
+    me = threading.get_ident()
+    for kept in list(_registry):
+        # A call in another thread is waited for. One in this thread (a signal handler forks) cannot
+        # be; its connection is given up in the child.
+        wait_s = 0.0 if kept.thread == me else kept.life.timeout_s + 1.0
+        idle = kept.lock.acquire(timeout=wait_s)
+        if idle:
+            kept.close()
+        _at_fork.append((kept, idle))
+
+
+def _release_after_fork() -> None:
+    global _fork_waits  # noqa: PLW0603 - see above
+    _fork_waits = False
+    for kept, idle in _at_fork:
+        if idle:
+            kept.lock.release()
+    _at_fork.clear()
+    _registry_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for kept, idle in _at_fork:
+        if not idle:
+            _forget(kept)
+    _release_after_fork()
+
+
+def _let_fork_pass(kept: _Kept) -> None:
+    kept.lock.release()
+    try:
+        with _registry_lock:  # held by the forking thread until the fork is done
+            pass
+    finally:
+        kept.lock.acquire()
+
+
+def _forget(kept: _Kept) -> None:
+    """Give up an inherited connection without closing it, which would touch the parent's locks."""
+    raw, kept.raw = kept.raw, None
+    kept.lock = threading.Lock()
+    kept.life.ended = "this process was forked in the middle of one of its calls"
+    if raw is not None:
+        import ctypes  # only ever needed here
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))  # never freed, so never closed
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_release_after_fork,
+        after_in_child=_after_fork_in_child,
+    )
+
+
+class Database:
+    """A store file, used by many threads and processes at once.
+
+    Every method may be called from any thread. Every error is a `StoreError`, and what the failed
+    call did is undone.
+
+    Parameters
+    ----------
+    path
+        The file; created with its schema if it is not there or has no bytes at all. (An empty
+        file is what a process leaves that is killed just before it creates the schema.)
+    durability
+        A key of `DURABILITIES`.
+    timeout_s
+        How long a call waits for a lock before it gives up, in seconds.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, durability: str = "process", timeout_s: float = 10.0
+    ) -> None:
+        self.path = _absolute(path)
+        self.durability = durability
+        self.timeout_s = _seconds(timeout_s)
+        if durability not in DURABILITIES:
+            raise StoreArgumentError(
+                f"unknown durability {durability!r}, expected one of"
+                f" {', '.join(map(repr, DURABILITIES))}: 'process' survives a killed process,"
+                " 'power' also a power cut."
+            )
+        self._life = _Life(self.timeout_s)
+        self._everyone: weakref.WeakSet[_Kept] = weakref.WeakSet()
+        self._here = _PerThread(self._life, self._everyone)
+        self._file: tuple[int, int] | None = None  # device and inode, once opened
+        kept = self._here.kept
+        with kept.lock:
+            self._open(kept)
+
+    def fetch(self, sql: str, values: Values = ()) -> list[Any]:
+        """All rows of one statement. Cost: the statement."""
+        kept = self._here.kept
+        with kept.lock:
+            try:
+                return self._ready(kept).execute(sql, values).fetchall()
+            except _faults.SQLITE_ERRORS as error:
+                raise self._error(error) from error
+
+    def change(self, sql: str, values: Values = ()) -> int:
+        """Run one writing statement as its own transaction; how many rows it changed.
+
+        A lone statement is atomic, and waits for the write lock like `BEGIN IMMEDIATE` does: with
+        no transaction open, SQLite drops its read lock and tries anew until the time-out.
+        """
+        kept = self._here.kept
+        with kept.lock:
+            try:
+                return self._ready(kept).execute(sql, values).rowcount
+            except _faults.SQLITE_ERRORS as error:
+                raise self._error(error) from error
+
+    def change_many(self, sql: str, rows: Iterable[Values]) -> int:
+        """Run a writing statement for every row in one transaction; how many rows it changed.
+
+        Cost: three statements. `rows` must not use this database.
+        """
+        with self.transaction() as raw:
+            return raw.executemany(sql, rows).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The thread's connection, holding the write lock; commits, or undoes everything.
+
+        Whatever ends the block early (an interrupt too) undoes it. The block must not use this
+        database in another way.
+        """
+        kept = self._here.kept
+        with kept.lock:
+            raw = None
+            try:
+                raw = self._ready(kept)
+                raw.execute("BEGIN IMMEDIATE")
+                yield raw
+                if kept.raw is not raw:
+                    raise _faults.closed(self.path, self._life.ended)
+                raw.execute("COMMIT")
+            except BaseException as error:
+                # In a child forked inside the block, the connection is the parent's: hands off.
+                if raw is not None and kept.raw is raw and raw.in_transaction:
+                    raw.rollback()
+                if isinstance(error, _faults.SQLITE_ERRORS):
+                    raise self._error(error) from error
+                raise
+
+    def check(self) -> None:
+        """Raise StoreCorruptError unless the file is whole. Cost: reads the whole file."""
+        kept = self._here.kept
+        with kept.lock:
+            try:
+                _schema.check(self._ready(kept), self.path)
+            except _faults.SQLITE_ERRORS as error:
+                raise self._error(error) from error
+
+    def close(self) -> None:
+        """Close the connections of all threads, each after its call under way; may be repeated."""
+        self._life.ended = self._life.ended or "it was closed"
+        with _registry_lock:
+            everyone = list(self._everyone)
+        for kept in everyone:
+            with kept.lock:
+                kept.close()
+
+    def _ready(self, kept: _Kept) -> sqlite3.Connection:
+        if _fork_waits:
+            _let_fork_pass(kept)
+        raw = kept.raw
+        if raw is None:
+            return self._open(kept)
+        if raw.in_transaction:
+            # An interrupt came between an error and its rollback. Nothing of it was acknowledged.
+            raw.rollback()
+        return raw
+
+    def _open(self, kept: _Kept) -> sqlite3.Connection:
+        if self._life.ended:
+            raise _faults.closed(self.path, self._life.ended)
+        _faults.require_usable(self.path)
+        first = self._file is None
+        if first:
+            _schema.inspect(self.path, self.timeout_s)
+        else:
+            self._require_same_file()
+        try:
+            raw = self._connect("mode=rwc" if first else "mode=rw")
+        except _faults.SQLITE_ERRORS as error:
+            raise self._error(error) from error
+        found = os.stat(self.path)
+        self._file = (found.st_dev, found.st_ino)
+        kept.raw = raw
+        return raw
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        raw = sqlite3.connect(
+            _schema.file_uri(self.path, mode),
+            uri=True,
+            timeout=self.timeout_s,
+            isolation_level=None,  # transactions begin and end where we say
+            check_same_thread=False,  # closed by whoever closes the database
+        )
+        try:
+            raw.execute(f"PRAGMA cache_size = {-CACHE_BYTES // 1024}")  # negative: in KiB
+            _schema.prepare(raw, self.path, self.timeout_s)
+            raw.execute(f"PRAGMA synchronous = {DURABILITIES[self.durability]}")
+            if self.durability == "power":
+                raw.execute("PRAGMA fullfsync = ON")  # macOS: past the disk's own cache
+        except BaseException:
+            raw.close()
+            raise
+        return raw
+
+    def _require_same_file(self) -> None:
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            raise StorePathError(
+                f"{self.path!r} was deleted or moved while it was open. Expected the file to stay"
+                " in place; open a new store to begin anew."
+            ) from None
+        if (found.st_dev, found.st_ino) != self._file:
+            raise StorePathError(
+                f"{self.path!r} was replaced by another file while it was open. Expected the file"
+                " to stay in place; open a new store to use the new one."
+            )
+
+    def _error(self, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
+        return _faults.translate(error, self.path, self.timeout_s)
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    try:
+        name = os.fsdecode(path)
+    except TypeError:
+        raise StorePathError(
+            f"the path of a store is {path!r} of type {type(path).__name__}, expected a str or an"
+            " os.PathLike that names a file."
+        ) from None
+    if name in ("", ":memory:") or "\0" in name:
+        raise StorePathError(
+            f"{name!r} does not name a file. Expected the path of a file: a store is shared by"
+            " threads and processes, so it cannot lie in memory."
+        )
+    return os.path.abspath(name)  # a later chdir must not lead to another file
+
+
+def _seconds(timeout_s: float) -> float:
+    try:
+        seconds = float(timeout_s)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0.0 <= seconds <= MAX_TIMEOUT_S:
+        raise StoreArgumentError(
+            f"timeout_s is {timeout_s!r}, expected seconds between 0 and {MAX_TIMEOUT_S:g}."
+        )
+    return seconds

@@ -1,0 +1,228 @@
+"""The schema of a store file: whose file it is, how old its schema is, how it grows.
+
+A file carries `APPLICATION_ID` and, as SQLite's `user_version`, the number of migrations it has
+been through. Both are written into the first page, in rollback mode, before the file is switched
+to WAL: whoever reads the main file alone still learns whose it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from optimizer.errors import (
+    ForeignFileError,
+    NewerSchemaError,
+    StoreCorruptError,
+    StoreError,
+    StoreLockedError,
+)
+
+APPLICATION_ID = 0x4F505456
+"""The bytes "OPTV" in the header of every store file."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE studies (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+        # No rowid: the primary key is the table, so a look-up reads one tree and not two.
+        "CREATE TABLE signatures ("
+        " study INTEGER NOT NULL REFERENCES studies (id),"
+        " signature BLOB NOT NULL,"
+        " PRIMARY KEY (study, signature)) WITHOUT ROWID",
+    ),
+)
+"""Statements that lead from version i to version i + 1. Append only."""
+
+VERSION = len(MIGRATIONS)
+
+_RETRY_S = 0.01  # pause between attempts to switch to WAL
+
+
+class Identity(NamedTuple):
+    """What the header of a file says about it."""
+
+    application_id: int
+    version: int
+    empty: bool  # no table, no index: nobody's file yet
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the file is a fresh one, free for us to write to."""
+        return self.empty and self.application_id == 0 and self.version == 0
+
+
+def file_uri(path: str, options: str) -> str:
+    """The URI by which SQLite opens `path` exactly, whatever characters are in it."""
+    return f"{Path(path).as_uri()}?{options}"
+
+
+def identify(raw: sqlite3.Connection) -> Identity:
+    """Read whose file it is; call it inside a transaction, so that the parts belong together."""
+    (application_id,) = raw.execute("PRAGMA application_id").fetchone()
+    (version,) = raw.execute("PRAGMA user_version").fetchone()
+    (objects,) = raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return Identity(application_id, version, objects == 0)
+
+
+def require_ours(identity: Identity, path: str) -> None:
+    """Raise unless this version of the package may write to the file.
+
+    Raises
+    ------
+    ForeignFileError
+        Another program's SQLite file.
+    NewerSchemaError
+        A store file of a newer version of this package.
+    """
+    if identity.is_new:
+        return
+    if identity.application_id != APPLICATION_ID:
+        raise ForeignFileError(
+            f"{path!r} is an SQLite file of another program: its application_id is"
+            f" {identity.application_id:#010x}, expected {APPLICATION_ID:#010x}."
+            " Choose another path; the file was left as it was."
+        )
+    if identity.version > VERSION:
+        raise NewerSchemaError(
+            f"{path!r} has schema {identity.version}, this version of optuna-velocity knows"
+            f" schemas up to {VERSION}. Upgrade optuna-velocity, or choose another path;"
+            " the file was left as it was."
+        )
+
+
+def inspect(path: str, timeout_s: float) -> None:
+    """Raise if an existing file is not ours to write to; never writes to it.
+
+    The file is opened through SQLite and not by `open`: closing a second descriptor of our own
+    would drop every lock this process holds on the file. It is opened as immutable, which makes
+    no side files, unless a write-ahead log lies beside it that may hold a newer header. Most damage
+    is not judged here, where no lock is held and a checkpoint may be under way, but when the file
+    is opened for writing.
+    """
+    if not os.path.exists(path):
+        return
+    size_bytes = os.path.getsize(path)
+    if size_bytes == 1:
+        raise not_a_database(path)  # SQLite takes one byte for none and writes over it
+    beside = os.path.realpath(path)
+    has_log = os.path.exists(beside + "-wal") and os.path.getsize(beside + "-wal") > 0
+    uri = file_uri(path, "mode=ro" if has_log else "mode=ro&immutable=1")
+    try:
+        raw = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
+    except sqlite3.OperationalError:
+        return
+    try:
+        raw.execute("BEGIN")
+        require_ours(identify(raw), path)
+        (page_bytes,) = raw.execute("PRAGMA page_size").fetchone()
+        at_rest = not has_log and not os.path.exists(beside + "-journal")
+        if at_rest and size_bytes % page_bytes:
+            # SQLite rounds up, and would read the missing bytes as zeros.
+            found = f"{size_bytes} bytes are no whole number of {page_bytes}-byte pages"
+            raise damaged(path, found)
+    except UnicodeDecodeError:
+        return  # damage in a name that SQLite's message repeats
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise not_a_database(path) from error
+    finally:
+        raw.close()
+
+
+def not_a_database(path: str) -> ForeignFileError:
+    """The error for a file without SQLite's header."""
+    return ForeignFileError(
+        f"{path!r} is not an SQLite file, or its header is damaged. Expected a store written by"
+        " optuna-velocity or a new path. Choose another path, or restore the file from a copy;"
+        " it was left as it was."
+    )
+
+
+def prepare(raw: sqlite3.Connection, path: str, timeout_s: float) -> None:
+    """Create or migrate the schema and switch to WAL, where that has not happened yet.
+
+    One transaction, whichever of many processes comes first; the others find it done. A process
+    killed half-way leaves an empty file or a finished schema.
+    """
+    (application_id,) = raw.execute("PRAGMA application_id").fetchone()
+    (version,) = raw.execute("PRAGMA user_version").fetchone()
+    if (application_id, version) != (APPLICATION_ID, VERSION):
+        _migrate(raw, path)
+    if raw.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        _switch_to_wal(raw, path, timeout_s)
+
+
+def _migrate(raw: sqlite3.Connection, path: str) -> None:
+    raw.execute("BEGIN IMMEDIATE")
+    try:
+        identity = identify(raw)
+        require_ours(identity, path)
+        if identity.version < VERSION:
+            for statements in MIGRATIONS[identity.version :]:
+                for statement in statements:
+                    raw.execute(statement)
+            # PRAGMA takes no bound values; both numbers are constants of this module.
+            raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            raw.execute(f"PRAGMA user_version = {VERSION}")
+        raw.execute("COMMIT")
+    except BaseException:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+        raise
+
+
+def _switch_to_wal(raw: sqlite3.Connection, path: str, timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        mode = ""
+        try:
+            (mode,) = raw.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            # The switch needs the file alone and does not always wait for the busy time-out.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        if mode == "wal":
+            return
+        if mode:
+            raise StoreError(
+                f"{path!r} lies on a file system without shared memory (SQLite stayed in journal"
+                f" mode {mode!r}, expected 'wal'). Choose a path on a local disk."
+            )
+        if time.monotonic() >= deadline_s:
+            raise StoreLockedError(
+                f"{path!r} was in use without a pause for timeout_s={timeout_s:g}, so that it could"
+                " not be switched to write-ahead logging. Close the other program, or raise"
+                " timeout_s."
+            )
+        time.sleep(_RETRY_S)
+
+
+def check(raw: sqlite3.Connection, path: str) -> None:
+    """Raise StoreCorruptError unless pages, schema and references of the file are whole.
+
+    Cost: reads the whole file.
+    """
+    findings = [row[0] for row in raw.execute("PRAGMA integrity_check(5)")]
+    if findings != ["ok"]:
+        raise damaged(path, "; ".join(findings))
+    raw.execute("BEGIN")
+    try:
+        identity = identify(raw)
+    finally:
+        raw.execute("COMMIT")
+    if (identity.application_id, identity.version) != (APPLICATION_ID, VERSION):
+        raise damaged(path, f"its header changed to {identity} while it was open")
+    orphans = raw.execute("PRAGMA foreign_key_check").fetchall()
+    if orphans:
+        raise damaged(path, f"{len(orphans)} rows belong to a study that is not there")
+
+
+def damaged(path: str, finding: str) -> StoreCorruptError:
+    """The error for a file that is not whole; `finding` says what was seen."""
+    return StoreCorruptError(
+        f"{path!r} is damaged or truncated: {finding}. Expected a whole SQLite file. Restore it"
+        " from a copy, or choose another path; nothing was written to it."
+    )

@@ -1,0 +1,308 @@
+"""Findings, their sentences, the exit code, and the report made of them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.gate import judge
+from benchmarks.gate.baselines import Baseline, Environment
+from benchmarks.gate.errors import (
+    BaselineError,
+    BodyRaisedError,
+    GateError,
+    NotMeasuredError,
+    UsageError,
+)
+from benchmarks.gate.judge import Finding, exit_code, judge_counters, judge_cpu
+from benchmarks.gate.measure import Outcome
+from benchmarks.gate.report import Report
+from benchmarks.gate.rules import CpuRule, Paired, Verdict
+
+PATH, CASE = "stores.AddBatch", "n=100"
+NAME = f"{PATH}[{CASE}]"
+RULE = CpuRule(6, 0.012, 24, 0.018, 0.006)
+BASELINE = Baseline(
+    path=PATH,
+    tree="a" * 40,
+    commit="c0ffee1234" + "b" * 30,
+    workload="w",
+    environment=Environment("cpython 3.11", {}, "1 settrace"),
+    counters={},
+    ratios={},
+    reason="first",
+    date="2024-05-17",
+)
+
+
+def paired(change: float, pairs: int) -> Paired:
+    spread = itertools.cycle((-0.001, 0.001))
+    return Paired(tuple(math.log1p(change) + next(spread) for _ in range(pairs)))
+
+
+def finding(code: int, path: str = PATH) -> Finding:
+    verdicts = {
+        0: Verdict.SAME,
+        1: Verdict.WORSE,
+        2: Verdict.FAILED,
+        3: Verdict.NOT_MEASURED,
+        4: Verdict.FAILED,
+    }
+    sentence = f"{path}, sentence {code}" if code else ""
+    return Finding(path, CASE, "cpu", verdicts[code], sentence, code)
+
+
+# --- exit code
+
+
+@pytest.mark.parametrize(
+    "codes", [c for n in range(6) for c in itertools.combinations(range(5), n)]
+)
+def test_the_first_of_2_3_4_1_decides(codes: tuple[int, ...]) -> None:
+    expected = next((code for code in (2, 3, 4, 1) if code in codes), 0)
+    assert exit_code([finding(code) for code in codes]) == expected
+    assert exit_code([finding(code) for code in reversed(codes)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "verdict", "witness"),
+    [
+        (BodyRaisedError("why"), 2, Verdict.FAILED, "run"),
+        (UsageError("why"), 2, Verdict.FAILED, "run"),
+        (NotMeasuredError("why"), 3, Verdict.NOT_MEASURED, "run"),
+        (BaselineError("why"), 4, Verdict.FAILED, "baseline"),
+    ],
+)
+@pytest.mark.parametrize("case", [CASE, ""])
+def test_a_failure_names_path_witness_and_cause(
+    error: GateError, code: int, verdict: Verdict, witness: str, case: str
+) -> None:
+    found = judge.failure(PATH, case, error)
+    assert (found.code, found.verdict, found.witness) == (code, verdict, witness)
+    assert found.sentence == f"{NAME if case else PATH}, {witness}: why"
+
+
+def test_an_orphaned_baseline_is_not_measured() -> None:
+    found = judge.orphan(PATH)
+    assert (found.code, found.verdict) == (3, Verdict.NOT_MEASURED)
+    assert PATH in found.sentence
+    assert "delete its baseline" in found.sentence
+
+
+# --- agreement
+
+
+def test_sides_that_disagree_fail() -> None:
+    (found,) = judge.judge_agreement(PATH, CASE, Outcome(agree=False))
+    assert (found.code, found.verdict) == (2, Verdict.FAILED)
+    assert found.sentence.startswith(f"{NAME}, agreement: ")
+
+
+def test_sides_that_agree_or_were_not_compared() -> None:
+    (found,) = judge.judge_agreement(PATH, CASE, Outcome(agree=True))
+    assert (found.code, found.verdict, found.sentence) == (0, Verdict.SAME, "")
+    assert judge.judge_agreement(PATH, CASE, Outcome()) == []
+
+
+# --- counters
+
+
+def test_a_counter_that_rose_is_a_regression_with_a_sentence() -> None:
+    (found,) = judge_counters(PATH, CASE, {"statements": 3}, {"statements": 4}, {"statements": 4})
+    assert (found.code, found.verdict) == (1, Verdict.WORSE)
+    assert found.sentence == f"{NAME}, statements: rose from 3 to 4 (no more allowed)"
+    assert (found.before, found.now) == (3, 4)
+    assert found.change == pytest.approx(1 / 3)
+
+
+def test_a_counter_that_rose_from_nothing_has_no_relative_change() -> None:
+    (found,) = judge_counters(PATH, CASE, {"commits": 0}, {"commits": 1}, {"commits": 1})
+    assert (found.code, found.change) == (1, None)
+
+
+def test_bytecodes_say_what_is_allowed() -> None:
+    counts = {"bytecodes": 12_000}
+    (found,) = judge_counters(PATH, CASE, {"bytecodes": 10_000}, counts, counts)
+    assert found.sentence == f"{NAME}, bytecodes: rose from 10,000 to 12,000 (1% more allowed)"
+
+
+@pytest.mark.parametrize(
+    ("again", "code"),
+    [
+        ({"statements": 3}, 0),  # a second process does not confirm it
+        ({"statements": 2}, 0),
+        ({"statements": 9}, 1),
+        ({"statements": 4}, 1),
+        ({}, 1),  # it could not be counted again: fails closed
+        (None, 1),  # it was not counted again
+    ],
+)
+def test_an_increase_is_confirmed_by_a_second_count(
+    again: dict[str, int] | None, code: int
+) -> None:
+    (found,) = judge_counters(PATH, CASE, {"statements": 3}, {"statements": 4}, again)
+    assert found.code == code
+    assert bool(found.sentence) == bool(code)
+
+
+def test_fewer_is_better_but_not_for_bytecodes() -> None:
+    before = {"bytecodes": 100, "commits": 2, "opens": 1}
+    now = {"bytecodes": 50, "commits": 1, "opens": 1}
+    verdicts = {f.witness: f.verdict for f in judge_counters(PATH, CASE, before, now, None)}
+    assert verdicts == {
+        "bytecodes": Verdict.SAME,
+        "commits": Verdict.BETTER,
+        "opens": Verdict.SAME,
+    }
+
+
+def test_a_counter_of_one_side_only_is_left_out() -> None:
+    assert judge_counters(PATH, CASE, {"fsyncs": 3}, {"opens": 3}, None) == []
+
+
+# --- CPU time
+
+
+def test_cpu_time_is_a_regression_only_after_the_second_stage() -> None:
+    slow = Outcome(first=paired(0.10, 6), second=paired(0.10, 24), cpu_s=0.25)
+    (found,) = judge_cpu(PATH, CASE, slow, RULE, BASELINE)
+    assert (found.code, found.verdict, found.witness) == (1, Verdict.WORSE, "cpu")
+    assert found.sentence.startswith(f"{NAME}, CPU time: rose by 10.0% ")
+    assert "24 process pairs; limit 1.8%" in found.sentence
+    assert "baseline of 2024-05-17 (c0ffee1234)" in found.sentence
+    assert found.now == 0.25
+
+    (found,) = judge_cpu(PATH, CASE, replace(slow, second=None), RULE, BASELINE)
+    assert (found.code, found.verdict) == (0, Verdict.SAME)
+    (found,) = judge_cpu(PATH, CASE, replace(slow, second=paired(0.0, 24)), RULE, BASELINE)
+    assert (found.code, found.verdict) == (0, Verdict.SAME)
+    assert found.change == pytest.approx(0.0, abs=1e-12)  # rounding of logarithms
+
+
+def test_cpu_time_that_fell_is_better() -> None:
+    (found,) = judge_cpu(PATH, CASE, Outcome(first=paired(-0.2, 6)), RULE, BASELINE)
+    assert (found.code, found.verdict, found.sentence) == (0, Verdict.BETTER, "")
+
+
+def test_cpu_time_that_was_not_measured_gives_no_finding() -> None:
+    assert judge_cpu(PATH, CASE, Outcome(), RULE, BASELINE) == []
+
+
+# --- fails closed
+
+WITNESSES = ("statements", "fsyncs", "cpu")
+WHOLE = Outcome(
+    counters={"statements": 1}, base_counters={"statements": 1}, first=paired(0, 6), agree=True
+)
+
+
+def case(**fields: bool) -> dict[str, Any]:
+    return {"label": CASE, "timed": True, "counted": True, "compared": True} | fields
+
+
+def test_a_case_that_was_measured_lacks_nothing() -> None:
+    assert judge.missing(PATH, case(), WITNESSES, WHOLE) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "lacking"),
+    [
+        (replace(WHOLE, first=None), {"cpu"}),
+        (replace(WHOLE, agree=None), {"agreement"}),
+        (replace(WHOLE, counters={}), {"statements", "counters"}),
+        (replace(WHOLE, base_counters={}), {"statements", "counters"}),
+        (replace(WHOLE, counters={"opens": 1}, base_counters={"opens": 1}), {"statements"}),
+        (Outcome(), {"cpu", "agreement", "statements", "counters"}),
+    ],
+)
+def test_what_was_declared_and_not_measured_is_a_finding(
+    outcome: Outcome, lacking: set[str]
+) -> None:
+    found = judge.missing(PATH, case(), WITNESSES, outcome)
+    assert {one.witness for one in found} == lacking
+    for one in found:
+        assert (one.code, one.verdict) == (3, Verdict.NOT_MEASURED)
+        assert one.sentence == f"{NAME}, {one.witness}: declared, but not measured"
+
+
+def test_what_a_case_does_not_declare_is_not_missing() -> None:
+    nothing = case(timed=False, counted=False, compared=False)
+    assert judge.missing(PATH, nothing, WITNESSES, Outcome()) == []
+
+
+# --- report
+
+FINDINGS = [
+    Finding(PATH, CASE, "agreement", Verdict.SAME),
+    Finding(PATH, CASE, "opens", Verdict.SAME, before=1, now=1, change=0.0),
+    Finding(PATH, CASE, "cpu", Verdict.SAME, now=0.0025, change=0.004, plus_minus=0.012),
+    Finding(PATH, "n=1000", "steps", Verdict.WORSE, "it rose", 1, 12_000, 14_000, 1 / 6),
+    Finding("signature.Warm", "sets=1000", "baseline", Verdict.NEW),
+]
+
+
+def test_the_table_has_a_line_for_each_case() -> None:
+    lines = Report(FINDINGS, ["a note"], {}).lines()
+    table = {line.split()[0]: line for line in lines[2:5]}
+    assert list(table) == [NAME, f"{PATH}[n=1000]", "signature.Warm[sets=1000]"]
+    assert table[NAME].split()[1:] == ["2.5", "ms", "+0.4%", "1.2%", "1", "equal", "same"]
+    assert "steps 12,000 → 14,000" in table[f"{PATH}[n=1000]"]
+    assert table[f"{PATH}[n=1000]"].endswith("worse")
+    assert table["signature.Warm[sets=1000]"].split()[1:] == ["-", "-", "-", "-", "new"]
+    assert "note: a note" in lines
+    assert "it rose" in lines
+    assert lines[-1] == "REGRESSION: 2 hot paths: 1 new, 1 worse (exit code 1)"
+
+
+def test_every_cell_stands_below_its_head() -> None:
+    lines = Report(FINDINGS, [], {}).lines()[:5]
+    spans = [match.span() for match in re.finditer("─+", lines[1])]
+    cells = [[line[slice(*span)].strip() for span in spans] for line in lines]
+    assert cells[0] == ["hot path", "CPU a call", "change", "± 3 se", "counters", "verdict"]
+    assert cells[2] == [NAME, "2.5 ms", "+0.4%", "1.2%", "1 equal", "same"]
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (0, "PASS: 2 hot paths: 2 same"),
+        (1, "REGRESSION: 2 hot paths: 1 same, 1 worse"),
+        (2, "FAILED: 2 hot paths: 1 same, 1 failed"),
+        (3, "NOT MEASURED: 2 hot paths: 1 same, 1 not measured"),
+        (4, "NO BASELINE: 2 hot paths: 1 same, 1 failed"),
+    ],
+)
+def test_the_last_line_says_how_it_stands(code: int, word: str) -> None:
+    report = Report([finding(0, "a.B"), finding(code)], [], {})
+    assert report.last_line() == f"{word} (exit code {code})"
+    assert report.lines()[-1] == report.last_line()
+
+
+def test_a_path_is_counted_once_by_its_worst_case() -> None:
+    report = Report([finding(0), finding(1), finding(2)], [], {})
+    assert report.last_line() == "FAILED: 1 hot paths: 1 failed (exit code 2)"
+
+
+def test_many_changed_counters_are_shortened() -> None:
+    many = [Finding(PATH, CASE, f"c{i}", Verdict.BETTER, before=5, now=i) for i in range(5)]
+    assert "c0 5 → 0, c1 5 → 1, c2 5 → 2 and 2 more" in "\n".join(Report(many, [], {}).lines())
+
+
+def test_json_is_whole_and_holds_every_finding(tmp_path: Path) -> None:
+    report = Report(FINDINGS, ["a note"], {"tree": "t"})
+    file = tmp_path / "deep" / "er" / "report.json"
+    report.write(file)
+    report.write(file)  # over an older one
+    table = json.loads(file.read_text(encoding="utf-8"))
+    assert (table["exit_code"], table["tree"]) == (1, "t")
+    assert table["notes"] == ["a note"]
+    assert table["summary"] == report.last_line()
+    assert [Finding(**row) for row in table["findings"]] == FINDINGS
+    assert [f.name for f in file.parent.iterdir()] == ["report.json"]

@@ -1,0 +1,56 @@
+"""What the tests of the stores share: signatures from seeds, and Python in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import optimizer
+
+ROOT = Path(optimizer.__file__).parents[1]
+
+PRELUDE = """
+import os, sys
+from optimizer.errors import *
+from optimizer import errors
+from optimizer.stores.guard import NoDupeGuard
+def sig(number):
+    return int(number).to_bytes(16, "big")
+path = sys.argv[1]
+"""
+
+
+def start_python(script: str, path: Path, *args: object) -> subprocess.Popen[str]:
+    """Start `script` in a fresh interpreter; it finds `path`, `sig` and NoDupeGuard defined."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PRELUDE + script, str(path), *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def run_python(script: str, path: Path, *args: object, timeout_s: float = 60) -> str:
+    """Run it to its end; what it printed. Fails if it fails."""
+    process = start_python(script, path, *args)
+    out, err = process.communicate(timeout=timeout_s)
+    assert process.returncode == 0, err
+    assert err == ""
+    return out
+
+
+@pytest.fixture
+def run() -> Callable[..., str]:
+    return run_python
+
+
+@pytest.fixture
+def start() -> Callable[..., subprocess.Popen[str]]:
+    return start_python

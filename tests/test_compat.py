@@ -1,0 +1,43 @@
+"""Optional packages and the switch that hides them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from optimizer import _compat
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    _compat.available.cache_clear()
+    yield
+    _compat.available.cache_clear()
+
+
+def test_an_installed_package_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(_compat.SWITCH, raising=False)
+    assert _compat.available("json")
+
+
+@pytest.mark.parametrize("value", ["json", " json ", "numba, json", "json,"])
+def test_the_switch_hides_a_package(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(_compat.SWITCH, value)
+    with pytest.warns(_compat.SlowFallbackWarning, match=r"json is not available.*pip install"):
+        assert not _compat.available("json")
+
+
+@pytest.mark.parametrize("value", ["", ",", "jso", "jsonx", "JSON"])
+def test_the_switch_hides_nothing_else(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(_compat.SWITCH, value)
+    assert _compat.available("json")
+
+
+def test_a_missing_package_warns_once() -> None:
+    with pytest.warns(_compat.SlowFallbackWarning, match="no_such_package"):
+        assert not _compat.available("no_such_package")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not _compat.available("no_such_package")
