@@ -168,16 +168,19 @@ class Run:
 
     def _exact(self, judged: Sequence[Described], fresh: Sequence[Described], lanes: Lanes) -> None:
         here: dict[Side, list[Key]] = {}
+        recounted: dict[str, list[str]] = {}  # reason -> hot paths
         for path in judged:
             baseline = self.baselines[path["name"]]
             reason = self._why_not_stored(path, baseline)
             keys = _keys(path, "counted")
             if reason:
-                self.notes.append(f"{path['name']}: counters of both sides counted here: {reason}")
+                recounted.setdefault(reason, []).append(path["name"])
                 here.setdefault(self._base(baseline), []).extend(keys)
                 continue
             for key in keys:
                 self.outcomes[key].base_counters = baseline.counters.get(key[1], {})
+        for reason, names in recounted.items():
+            self.notes.append(f"counters of both sides counted here ({reason}): {', '.join(names)}")
         paths = [*judged, *fresh]
         counted = [key for path in paths for key in _keys(path, "counted")]
         compared = [key for path in paths for key in _keys(path, "compared")]
