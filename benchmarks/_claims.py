@@ -84,7 +84,7 @@ def main(options: argparse.Namespace) -> int:
         return error.code
     print("\n".join(_lines(rows)))
     file = options.json or ROOT / ".gate" / "claims.json"
-    _write(file, rows)
+    _write(file, rows, quick=options.quick)
     print(f"rows: {file}")
     return 0
 
@@ -152,10 +152,11 @@ def _lines(rows: list[Row]) -> list[str]:
     return [*lines, "rerun a row: nox -s claims -- CLAIM"]
 
 
-def _write(file: Path, rows: list[Row]) -> None:
+def _write(file: Path, rows: list[Row], *, quick: bool) -> None:
     contents = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
+        "quick": quick,
         "rows": [asdict(row) for row in rows],
     }
     replace(file, json.dumps(contents, indent=1) + "\n")

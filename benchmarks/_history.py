@@ -72,7 +72,7 @@ def _record(last: int) -> int:
     with tempfile.NamedTemporaryFile("w", suffix=".commits", delete=False) as stream:
         stream.write("\n".join(_commits(last)) + "\n")
     try:
-        return _asv("run", "--skip-existing-commits", "--show-stderr", f"HASHFILE:{stream.name}")
+        return _asv("run", "--skip-existing-successful", "--show-stderr", f"HASHFILE:{stream.name}")
     finally:
         os.unlink(stream.name)
 

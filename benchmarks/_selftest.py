@@ -88,14 +88,21 @@ def _clone() -> Path:
     clone = SCRATCH / "clone"
     shutil.rmtree(clone, ignore_errors=True)
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-    _git(clone, "config", "user.name", "self-test")
-    _git(clone, "config", "user.email", "self-test@localhost")
+    _git(SCRATCH, "clone", "-q", str(ROOT), str(clone))
     return clone
 
 
+def _environment() -> dict[str, str]:
+    """Nothing that leads git to another repository, or Python to other code."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "PYTHON"))}
+
+
 def _git(folder: Path, *words: str) -> None:
-    subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+    """Run git without the user's hooks, signing or name."""
+    own = ["-c", "commit.gpgsign=false", "-c", f"core.hooksPath={os.devnull}"]
+    own += ["-c", "user.name=self-test", "-c", "user.email=self-test@localhost"]
+    command = ["git", *own, *words]
+    subprocess.run(command, cwd=folder, env=_environment(), check=True, capture_output=True)
 
 
 def _gate(
@@ -105,8 +112,7 @@ def _gate(
     report = SCRATCH / "report.json"
     report.unlink(missing_ok=True)
     command = [python, "-m", "benchmarks.gate", "--json", str(report), *words]
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True)
     table = json.loads(report.read_text()) if report.exists() else {"findings": []}
     errors = [line for line in done.stderr.splitlines() if line.startswith("gate:")]
     return done.returncode, table, " ".join(errors)
@@ -167,8 +173,7 @@ def _shallow(clone: Path) -> str:
     with _changed_commit(clone) as changed:
         shallow = SCRATCH / "shallow"
         shutil.rmtree(shallow, ignore_errors=True)
-        source = changed.as_uri()
-        subprocess.run(["git", "clone", "-q", "--depth", "1", source, str(shallow)], check=True)
+        _git(SCRATCH, "clone", "-q", "--depth", "1", changed.as_uri(), str(shallow))
         answer = _gate(shallow, "signature")
     return _complaint(4, ("signature.Cold, baseline", "git fetch --unshallow"), answer)
 

@@ -7,7 +7,7 @@ installed. Without them the plain twins answer: the same results, slower, and on
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 import os
 import warnings
 
@@ -22,15 +22,26 @@ class SlowFallbackWarning(UserWarning):
 def available(package: str) -> bool:
     """Whether an optional package may be used; asked once per process.
 
-    The first "no" warns once, naming the package and how to install it.
+    The first "no" warns once, with the reason and how to install the package. Cost: the first
+    "yes" imports it, for a package that is installed may still refuse to work here.
     """
-    switched_off = {name.strip() for name in os.environ.get(SWITCH, "").split(",")}
-    if package not in switched_off and importlib.util.find_spec(package) is not None:
+    reason = _why_not(package)
+    if not reason:
         return True
     warnings.warn(
-        f"{package} is not available: the plain Python twin is used (same results, slower); "
-        f"`pip install 'optuna-velocity[fast]'` brings it",
+        f"{package} is not available ({reason}): the plain Python twin is used (same results, "
+        f"slower); `pip install 'optuna-velocity[fast]'` brings it",
         SlowFallbackWarning,
         stacklevel=3,
     )
     return False
+
+
+def _why_not(package: str) -> str:
+    if package in {name.strip() for name in os.environ.get(SWITCH, "").split(",")}:
+        return f"{SWITCH} names it"
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        return str(error) or "it cannot be imported"
+    return ""

@@ -126,9 +126,11 @@ class IntParameter:
         _check_ends(low, high, self.log, lowest_for_log=1)
         step = _integer(self.step, "step")
         if step <= 0:
-            raise SpaceError(f"found step {step}, expected a positive integer")
+            raise SpaceError(f"found step {shown(step)}, expected a positive integer")
         if self.log and step != 1:
-            raise SpaceError(f"found step {step} with log, expected one of them; drop the other")
+            raise SpaceError(
+                f"found step {shown(step)} with log, expected one of them; drop the other"
+            )
         _set(self, low=low, high=low + (high - low) // step * step, step=step)
 
     @property
@@ -169,14 +171,14 @@ class CategoricalParameter:
     def __post_init__(self) -> None:
         given: Any = self.choices
         if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
-            raise SpaceError(f"found choices {given!a:.80}, expected a list; write [...]")
+            raise SpaceError(f"found choices {shown(given)}, expected a list; write [...]")
         choices = tuple(_choice(choice) for choice in given)
         if not choices:
             raise SpaceError("found no choices, expected at least one")
         places: dict[tuple[type, Choice], int] = {}
         for place, choice in enumerate(choices):
             if places.setdefault((type(choice), choice), place) != place:
-                raise SpaceError(f"found the choice {choice!a} twice, expected it once")
+                raise SpaceError(f"found the choice {shown(choice)} twice, expected it once")
         _set(self, choices=choices, _places=places)
 
     @property
@@ -252,6 +254,14 @@ def _on_grid(low: float, step: float, index: int) -> float:
     return float(_DECIMALS.add(Decimal(repr(low)), offset))
 
 
+def shown(value: object, length: int = 80) -> str:
+    """A value as an error message writes it, cut to a length."""
+    try:
+        return ascii(value)[:length]
+    except ValueError:  # Python writes no integers of more than 4,300 digits
+        return f"a value of type {type(value).__name__} too long to write out"
+
+
 # --- checks
 
 
@@ -268,13 +278,13 @@ def _finite(value: Any, field_name: str) -> float:
             number = math.inf
         if math.isfinite(number):
             return number
-    raise SpaceError(f"found {field_name} {value!a:.80}, expected a finite number")
+    raise SpaceError(f"found {field_name} {shown(value)}, expected a finite number")
 
 
 def _positive_step(value: Any) -> float:
     step = _finite(value, "step")
     if step <= 0.0:
-        raise SpaceError(f"found step {value!a}, expected a positive number")
+        raise SpaceError(f"found step {shown(value)}, expected a positive number")
     return step
 
 
@@ -282,17 +292,20 @@ def _integer(value: Any, field_name: str) -> int:
     if is_number(value) and hasattr(value, "__index__"):
         return operator.index(value)
     raise SpaceError(
-        f"found {field_name} {value!a:.80}, expected an integer; for other numbers use type 'float'"
+        f"found {field_name} {shown(value)}, expected an integer; for other numbers use "
+        f"type 'float'"
     )
 
 
 def _check_ends(low: float, high: float, log: Any, lowest_for_log: float) -> None:
     if not isinstance(log, bool):
-        raise SpaceError(f"found log {log!a:.80}, expected True or False")
+        raise SpaceError(f"found log {shown(log)}, expected True or False")
     if low > high:
-        raise SpaceError(f"found min {low!r} above max {high!r}, expected min <= max; swap them")
+        raise SpaceError(
+            f"found min {shown(low)} above max {shown(high)}, expected min <= max; swap them"
+        )
     if log and (low < lowest_for_log or low == 0):
-        raise SpaceError(f"found min {low!r} with log, expected a positive one; raise it")
+        raise SpaceError(f"found min {shown(low)} with log, expected a positive one; raise it")
 
 
 def _choice(value: Any) -> Choice:
@@ -305,5 +318,5 @@ def _choice(value: Any) -> Choice:
     if isinstance(choice, float) and not math.isfinite(choice):
         raise SpaceError(f"found the choice {choice!r}, expected a finite number; use a str for it")
     if isinstance(choice, str) and any("\ud800" <= letter <= "\udfff" for letter in choice):
-        raise SpaceError(f"found the choice {choice!a:.80}, expected text without lone surrogates")
+        raise SpaceError(f"found the choice {shown(choice)}, expected text without lone surrogates")
     return choice  # type: ignore[no-any-return]  # its type was looked up in ATOMS

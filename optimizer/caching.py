@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from optimizer.errors import CacheError
 
@@ -41,6 +43,8 @@ class LRUCache(Generic[Key, Value]):
     store both count as use; `in` and `len` neither count nor make an entry younger. Keys equal as
     dict keys are one key (1, 1.0 and True are): add the type to the key where that is wrong.
 
+    A child forked in the middle of another thread's call begins with an empty cache.
+
     Cost: every operation takes constant time; `check` and `clear` look at all entries.
     """
 
@@ -57,14 +61,15 @@ class LRUCache(Generic[Key, Value]):
             raise CacheError(f"found maxsize {maxsize!r}, expected an integer of at least 1")
         self.maxsize = maxsize
         self._entries: OrderedDict[Key, Value] = OrderedDict()  # least recently used first
-        # Reentrant: dropping a value may run its finalizer, which may use this cache.
+        # Reentrant: the garbage collector may run a finalizer anywhere, which may use this cache.
         self._lock = threading.RLock()
         self._hits = self._misses = self._evictions = self._expirations = 0
+        _caches.add(self)
 
     def get(self, key: Key, default: Default | None = None) -> Value | Default | None:
         """The value of a key, else the default; counts a hit or a miss."""
         with self._lock:
-            self._drop_expired()
+            _dropped = self._drop_expired()  # dies after the lock is released, as everywhere here
             try:
                 value = self._entries[key]
             except KeyError:
@@ -77,13 +82,14 @@ class LRUCache(Generic[Key, Value]):
     def put(self, key: Key, value: Value) -> None:
         """Store or replace a value; the entry used longest ago makes room."""
         with self._lock:
-            self._drop_expired()
+            _dropped = self._drop_expired()
+            _replaced = self._entries.get(key)
             self._entries[key] = value
             self._entries.move_to_end(key)
             self._stored(key)
             if len(self._entries) > self.maxsize:
                 oldest = next(iter(self._entries))
-                self._remove(oldest)
+                _evicted = self._remove(oldest)
                 self._evictions += 1
 
     __setitem__ = put
@@ -104,23 +110,24 @@ class LRUCache(Generic[Key, Value]):
     def clear(self) -> None:
         """Drop all entries; the counters stay, and nothing counts as evicted."""
         with self._lock:
-            for key in list(self._entries):
+            dropped = list(self._entries.items())
+            for key, _ in dropped:
                 self._remove(key)
 
     def counters(self) -> CacheCounters:
         """A snapshot of the counters."""
         with self._lock:
-            self._drop_expired()
+            _dropped = self._drop_expired()
             return CacheCounters(self._hits, self._misses, self._evictions, self._expirations)
 
     def __len__(self) -> int:
         with self._lock:
-            self._drop_expired()
+            _dropped = self._drop_expired()
             return len(self._entries)
 
     def __contains__(self, key: object) -> bool:
         with self._lock:
-            self._drop_expired()
+            _dropped = self._drop_expired()
             return key in self._entries
 
     def check(self) -> None:
@@ -135,14 +142,24 @@ class LRUCache(Generic[Key, Value]):
             if min(self._hits, self._misses, self._evictions, self._expirations) < 0:
                 raise CacheError("found a negative counter, expected none")
 
-    def _drop_expired(self) -> None:
-        """Nothing expires here; called under the lock before every operation."""
+    def _drop_expired(self) -> Sequence[tuple[Key, Value]]:
+        """What expired; nothing does here. Called under the lock before every operation.
+
+        The caller holds it until the lock is released: a finalizer may use this cache, and must not
+        find it between two steps of a call.
+        """
+        return ()
 
     def _stored(self, key: Key) -> None:
         """Called under the lock after an entry was stored."""
 
-    def _remove(self, key: Key) -> None:
-        del self._entries[key]
+    def _remove(self, key: Key) -> Value:
+        return self._entries.pop(key)
+
+    def _restart_in_child(self) -> None:
+        """Begin anew after a fork in the middle of another thread's call, which ends there."""
+        self._lock = threading.RLock()
+        self._entries = OrderedDict()
 
 
 class TTLCache(LRUCache[Key, Value]):
@@ -175,24 +192,30 @@ class TTLCache(LRUCache[Key, Value]):
         self._clock = clock
         self._stored_at: OrderedDict[Key, float] = OrderedDict()  # stored first comes first
 
-    def _drop_expired(self) -> None:
+    def _drop_expired(self) -> Sequence[tuple[Key, Value]]:
         if not self._stored_at:
-            return
+            return ()
+        dropped = []
         now = self._clock()
         while self._stored_at:
             oldest, stored_at = next(iter(self._stored_at.items()))
             if now - stored_at < self.ttl_s:
-                return
-            self._remove(oldest)
+                break
+            dropped.append((oldest, self._remove(oldest)))
             self._expirations += 1
+        return dropped
 
     def _stored(self, key: Key) -> None:
         self._stored_at[key] = self._clock()
         self._stored_at.move_to_end(key)
 
-    def _remove(self, key: Key) -> None:
+    def _remove(self, key: Key) -> Value:
         del self._stored_at[key]
-        super()._remove(key)
+        return super()._remove(key)
+
+    def _restart_in_child(self) -> None:
+        super()._restart_in_child()
+        self._stored_at = OrderedDict()
 
     def check(self) -> None:
         """Verify every invariant.
@@ -207,3 +230,18 @@ class TTLCache(LRUCache[Key, Value]):
             times = list(self._stored_at.values())
             if times != sorted(times):
                 raise CacheError("found times out of order, expected a clock that never goes back")
+
+
+_caches: weakref.WeakSet[LRUCache[Any, Any]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for cache in list(_caches):
+        if cache._lock.acquire(blocking=False):
+            cache._lock.release()
+        else:  # held by a thread that is not there in the child
+            cache._restart_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

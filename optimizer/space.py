@@ -14,6 +14,7 @@ from optimizer._parameters import (
     FloatParameter,
     IntParameter,
     Parameter,
+    shown,
     step_decimals,
 )
 from optimizer.errors import SpaceError
@@ -59,7 +60,7 @@ class SearchSpace(Mapping[str, Parameter]):
         """
         if not isinstance(specs, Mapping) or not specs:
             raise SpaceError(
-                f"found {specs!a:.80}, expected a mapping of at least one name to its spec"
+                f"found {shown(specs)}, expected a mapping of at least one name to its spec"
             )
         self._parameters = {_name(name): _read(name, spec) for name, spec in specs.items()}
         # signature.py keeps here what it prepares for this space; no part of the space's value.
@@ -108,7 +109,8 @@ class SearchSpace(Mapping[str, Parameter]):
         if index is None:
             _refuse_continuous(name, parameter)
             raise SpaceError(
-                f"parameter {name!a}: found {value!a:.80}, expected a value of {parameter!a:.200}"
+                f"parameter {name!a}: found {shown(value)}, expected a value of "
+                f"{shown(parameter, 200)}"
             )
         return index
 
@@ -121,11 +123,13 @@ class SearchSpace(Mapping[str, Parameter]):
         """
         parameter = self._known(name)
         _refuse_continuous(name, parameter)
-        if isinstance(index, bool) or not 0 <= index < parameter.size:
+        place = operator.index(index) if hasattr(index, "__index__") else -1
+        if isinstance(index, bool) or not 0 <= place < parameter.size:
             raise SpaceError(
-                f"parameter {name!a}: found index {index!a}, expected 0 to {parameter.size - 1}"
+                f"parameter {name!a}: found index {shown(index)}, expected 0 to "
+                f"{shown(parameter.size - 1)}"
             )
-        return parameter.value_at(operator.index(index))
+        return parameter.value_at(place)
 
     def decimals(self, name: str) -> int | None:
         """Decimals that write every value exactly: 0 for int; None for a float without a step and
@@ -137,7 +141,9 @@ class SearchSpace(Mapping[str, Parameter]):
             return self._parameters[name]
         except KeyError:
             known = ", ".join(self._parameters)
-            raise SpaceError(f"found parameter {name!a}, expected one of {known!a:.200}") from None
+            raise SpaceError(
+                f"found parameter {name!a}, expected one of {shown(known, 200)}"
+            ) from None
 
     def __getitem__(self, name: str) -> Parameter:
         return self._parameters[name]
@@ -175,7 +181,7 @@ _ALIASES = {"low": "min", "high": "max"}
 
 def _name(name: Any) -> str:
     if not isinstance(name, str):
-        raise SpaceError(f"found the parameter name {name!a:.80}, expected a string")
+        raise SpaceError(f"found the parameter name {shown(name)}, expected a string")
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -193,10 +199,13 @@ def _read(name: str, spec: Any) -> Parameter:
         parameter = _TYPES[kind](**fields)
     except SpaceError as error:
         raise SpaceError(f"parameter {name!a}: {error}") from None
-    if not isinstance(parameter, CategoricalParameter) and parameter.high != fields["high"]:
+    if isinstance(parameter, CategoricalParameter) or parameter.step is None:
+        return parameter
+    if parameter.high != fields["high"]:
         warnings.warn(
-            f"parameter {name!a}: max {fields['high']!r} is not min {parameter.low!r} plus a "
-            f"multiple of step {parameter.step!r}; it is {parameter.high!r} from here on",
+            f"parameter {name!a}: max {shown(fields['high'])} is not min {shown(parameter.low)} "
+            f"plus a multiple of step {shown(parameter.step)}; it is {shown(parameter.high)} from "
+            f"here on",
             GridWarning,
             stacklevel=4,
         )
@@ -205,10 +214,10 @@ def _read(name: str, spec: Any) -> Parameter:
 
 def _fields(spec: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(spec, Mapping):
-        raise SpaceError(f"found {spec!a:.80}, expected a mapping like {{'type': 'float', ...}}")
+        raise SpaceError(f"found {shown(spec)}, expected a mapping like {{'type': 'float', ...}}")
     kind = spec.get("type")
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise SpaceError(f"found type {kind!a:.80}, expected 'float', 'int' or 'categorical'")
+        raise SpaceError(f"found type {shown(kind)}, expected 'float', 'int' or 'categorical'")
     fields: dict[str, Any] = {}
     for word, value in spec.items():
         if word == "type":
@@ -216,7 +225,7 @@ def _fields(spec: Any) -> tuple[str, dict[str, Any]]:
         field = _FIELDS[kind].get(word)
         if field is None:
             known = ", ".join(_FIELDS[kind])
-            raise SpaceError(f"found field {word!a:.80} for type {kind!r}, expected {known}")
+            raise SpaceError(f"found field {shown(word)} for type {kind!r}, expected {known}")
         if field in fields:
             raise SpaceError(f"found both {_ALIASES[field]!r} and {field!r}, expected one of them")
         fields[field] = value
@@ -268,7 +277,7 @@ def _of_distribution(name: str, distribution: Any) -> Parameter:
     except SpaceError as error:
         raise SpaceError(f"parameter {name!a}: {error}") from None
     raise SpaceError(
-        f"parameter {name!a}: found {distribution!a:.80}, expected an Optuna float, int or "
+        f"parameter {name!a}: found {shown(distribution)}, expected an Optuna float, int or "
         f"categorical distribution"
     )
 

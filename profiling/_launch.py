@@ -27,7 +27,7 @@ exit codes:
   3  the study failed; its own exit code is printed, its profile is kept
   4  a tool is missing or not permitted here; the message says what to do
   5  the study ended, but no profile of it could be written
-  130  interrupted; what was recorded until then is kept
+  128 + n  interrupted by signal n (130 after Ctrl-C); what was recorded until then is kept
 """
 
 

@@ -23,6 +23,7 @@ import _record
 from _launch import Job, Outcome, Refusal
 
 _PRODUCTS = {"flamegraph": "flamegraph.svg", "speedscope": "speedscope.json", "raw": "stacks.txt"}
+TRIAL_TIMEOUT_S = 60
 _SHELL = Path(__file__).with_name("_keep_exit_code.sh")
 # Idle threads too: without them a thread that waits for the disk vanishes from the picture.
 _FLAGS = ["--idle", "--threads", "--subprocesses", "--full-filenames"]
@@ -129,16 +130,26 @@ def find_py_spy(executable: str, search_path: str | None) -> str | None:
 def try_py_spy(py_spy: str, job: Job) -> str:
     """Let py-spy look at the study's interpreter, before the study starts; returns its version.
 
-    Cost: under a second. Raises Refusal when it is not permitted or does not know this Python.
+    Cost: two short processes. Raises Refusal when it is not permitted or does not know this Python.
     """
     sleep = [job.python.path, "-S", "-c", "import time; time.sleep(0.3)"]
     attempt = [py_spy, "record", "--idle", "--format", "raw", "--output", os.devnull, "--", *sleep]
-    quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    quiet = {
+        "stdin": subprocess.DEVNULL,
+        "capture_output": True,
+        "text": True,
+        "timeout": TRIAL_TIMEOUT_S,
+    }
     try:
         version = subprocess.run([py_spy, "--version"], **quiet).stdout.strip()  # type: ignore[call-overload]  # options shared by two calls
         tried = subprocess.run(attempt, env=job.environ, **quiet)  # type: ignore[call-overload]  # as above
     except OSError as error:
         raise Refusal(_launch.TOOL_MISSING, f"{py_spy} does not run: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise Refusal(
+            _launch.TOOL_MISSING,
+            f"{py_spy} did not end within {TRIAL_TIMEOUT_S} s; is the machine very busy? Try again",
+        ) from error
     if tried.returncode:
         said = _last_error(tried.stdout + tried.stderr)
         raise Refusal(_launch.TOOL_MISSING, explain(said, job, sys.platform))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
+import os
+import signal
 import threading
 from functools import partial
 from typing import Any
@@ -209,3 +211,64 @@ def test_threads_share_a_cache(cache: LRUCache[int, int], rounds: int) -> None:
     after = cache.counters()
     assert after.hits + after.misses - before.hits - before.misses == lookups
     cache.check()
+
+
+class Meddler:
+    """A value whose end uses the cache it was in."""
+
+    def __init__(self, cache: Any, ends: list[Any]) -> None:
+        self.cache, self.ends = cache, ends
+
+    def __del__(self) -> None:
+        self.cache.clear()
+        self.cache.check()
+        self.ends.append(self.cache._lock._is_owned())
+
+
+@pytest.mark.parametrize("make", [LRUCache, partial(TTLCache, ttl_s=5.0)])
+@pytest.mark.parametrize("how", ["replace", "evict", "clear", "expire"])
+def test_a_finalizer_may_use_the_cache(make: Any, how: str) -> None:
+    now_s = [0.0]
+    cache = TTLCache(1, 5.0, clock=lambda: now_s[0]) if how == "expire" else make(1)
+    ends: list[Any] = []
+    cache.put("a", Meddler(cache, ends))
+    if how == "clear":
+        cache.clear()
+    elif how == "expire":
+        now_s[0] = 9.0
+        assert cache.get("a") is None
+    else:
+        cache.put("a" if how == "replace" else "b", 1)
+    assert ends == [False]  # it ended, after the lock was released
+    cache.check()
+    for key in "xyz":
+        cache.put(key, 1)
+    assert cache.get("z") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="without fork there is no child")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_does_not_wait_for_the_parents_threads() -> None:
+    busy, quiet = TTLCache[str, int](4, 5.0), LRUCache[str, int](4)
+    for cache in (busy, quiet):
+        cache.put("a", 1)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with busy._lock:
+            held.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # instead of waiting for ever
+        fine = busy.get("a") is None and quiet.get("a") == 1
+        busy.put("b", 2)
+        os._exit(0 if fine and busy.get("b") == 2 else 1)
+    done.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+    assert busy.get("a") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,12 @@ def test_a_missing_package_warns_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not _compat.available("no_such_package")
+
+
+def test_a_package_that_refuses_to_be_imported_is_not_available(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "picky_package.py").write_text("raise ImportError('needs an older numpy')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.warns(_compat.SlowFallbackWarning, match="needs an older numpy.*pip install"):
+        assert not _compat.available("picky_package")

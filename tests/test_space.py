@@ -463,3 +463,39 @@ def test_a_value_that_does_not_belong_has_no_index(name: str, value: Any) -> Non
 def test_an_index_that_does_not_belong_has_no_value(name: str, index: int) -> None:
     with pytest.raises(SpaceError, match=f"parameter '{name}'"):
         SearchSpace(SPECS).value_at(name, index)
+
+
+@pytest.mark.parametrize("name", ["stop", "period", "kind"])
+@pytest.mark.parametrize("index", [None, 1.5, 1.0, "1", pytest.param(10**5000, id="huge")])
+def test_what_is_no_index_has_no_value(name: str, index: Any) -> None:
+    with pytest.raises(SpaceError, match=f"parameter '{name}': found index"):
+        SearchSpace(SPECS).value_at(name, index)
+
+
+def test_a_float_without_a_step_has_no_grid_to_be_off() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SearchSpace({"p": {"type": "float", "min": 0, "max": 2**53 + 1}})
+
+
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"type": "float", "min": 0, "max": HUGE},
+        {"type": "int", "min": HUGE, "max": 0},
+        {"type": "int", "min": 0, "max": 9, "step": -HUGE},
+        {"type": "int", "min": -HUGE, "max": 9, "log": True},
+        {"type": "categorical", "choices": [HUGE, HUGE]},
+        {"type": HUGE},
+        HUGE,
+    ],
+    ids=range(7),
+)
+def test_numbers_too_long_to_write_are_refused_in_words(spec: Any) -> None:
+    with pytest.raises(SpaceError, match="too long to write out"):
+        SearchSpace({"p": spec})
+    with pytest.raises(SpaceError, match="too long to write out"):
+        SearchSpace(SPECS).step_index("stop", HUGE)

@@ -59,6 +59,9 @@ def read_baseline(file: Path) -> Baseline:
         table: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         table["environment"] = Environment(**table["environment"])
         baseline = Baseline(**table)
+        for name in ("counters", "ratios"):
+            if not isinstance(getattr(baseline, name), dict):
+                raise TypeError(f"{name} is no table")
     except (ValueError, TypeError, KeyError) as error:
         raise BaselineError(
             f"{file.name} is not a baseline ({type(error).__name__}: {error}): "

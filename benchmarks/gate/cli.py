@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +33,8 @@ where several hold, the order is 2, 3, 4, 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     moving = words[:1] == ["rebaseline"]
     options = (_rebaseline_parser() if moving else _check_parser()).parse_args(words[moving:])
     try:
@@ -46,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> int:
     project = read_project(options.root.resolve())
     rule = FAST if options.fast else CAREFUL
+    file = options.json or project.scratch_dir / LAST
+    file.unlink(missing_ok=True)  # a run that ends early must not leave an older verdict behind
     report = Run(project, options.names, rule, _Progress()).judge()
     print("\n".join(report.lines()))
-    file = options.json or project.scratch_dir / LAST
     report.write(file)
     print(f"report: {file}")
     return report.exit_code

@@ -26,6 +26,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from .contract import Body
+from .errors import NotMeasuredError
 
 VERSION = 1  # of the way of counting; counts of different versions are never compared
 
@@ -129,6 +130,8 @@ def _fsyncs(log: Path | None, seen: Counter[str]) -> Iterator[None]:
     with log.open("rb") as stream:
         stream.seek(start)
         lines = stream.read().decode(errors="replace").splitlines()
+    if not any(f"({_MARKER_FD})" in line for line in lines):
+        raise NotMeasuredError("strace did not log the marker: fsyncs were not counted")
     # A call that blocks is split in two lines; the first half ends in "<unfinished ...>".
     calls = [line for line in lines if "sync" in line and "resumed>" not in line]
     seen["fsyncs"] = sum(f"({_MARKER_FD})" not in line for line in calls)

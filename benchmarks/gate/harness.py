@@ -26,11 +26,14 @@ _ERRORS: dict[int, type[GateError]] = {
 }
 
 
+HEAD, BASE = "this code", "the baseline"  # how sentences call the sides
+
+
 @dataclass(frozen=True)
 class Side:
     """One side's code: the package, its stage, and the suite that drives both sides."""
 
-    name: str  # "this code" or "the baseline": how a sentence calls it
+    name: str  # HEAD or BASE
     code: str
     stage: Path
     suite_stage: Path
@@ -84,24 +87,24 @@ class WorkerProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process.stdin is not None:
-            try:
+        try:
+            if self._process.stdin is not None:
                 self._process.stdin.close()  # the worker's loop ends at end of file
-                self._process.wait(timeout=EXIT_TIMEOUT_S if kind is None else 0.5)
-            except (OSError, subprocess.TimeoutExpired):
-                pass
-        self.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._stderr.close()
-        self._scratch.cleanup()
+            self._process.wait(timeout=EXIT_TIMEOUT_S if kind is None else 0.5)
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        finally:  # a second Ctrl-C may come while it waits
+            self.kill()
+            self._process.wait()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            self._stderr.close()
+            self._scratch.cleanup()
 
     def kill(self) -> None:
         """End the process now, with strace around it and whatever its body started."""
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # the group may outlive its leader
 
     @property
     def description(self) -> dict[str, Any]:
@@ -148,6 +151,8 @@ class WorkerProcess:
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             kind = _ERRORS.get(answer["code"], BodyRaisedError)
+            if self._side.name == BASE:  # today's suite cannot drive the old code
+                kind = BaselineError
             raise kind(f"{self._side.name}: {answer['error']}")
         return answer
 
@@ -163,8 +168,9 @@ class WorkerProcess:
 
 
 def _environment(side: Side, scratch: Path) -> dict[str, str]:
-    """The worker's environment: nothing of the caller's decides which code is imported."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    """The worker's environment: nothing of the caller's decides which code runs."""
+    dropped = ("PYTHON", "NUMBA_", f"{side.code.upper()}_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return kept | {
         "PYTHONSAFEPATH": "1",
         "PYTHONNOUSERSITE": "1",

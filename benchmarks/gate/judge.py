@@ -63,6 +63,17 @@ def orphan(path: str) -> Finding:
     )
 
 
+def lost_cases(path: dict[str, Any], baseline: Baseline) -> list[Finding]:
+    """Cases that the baseline has counters of, and that nobody counts any more."""
+    counted = {case["label"] for case in path["cases"] if case["counted"]}
+    error = BaselineError(
+        "its baseline has counters of this case, which is not declared or not counted any more: "
+        "restore it, or move the baseline with rebaseline --accept-regression"
+    )
+    gone = sorted(set(baseline.counters) - counted)
+    return [failure(path["name"], label, error) for label in gone]
+
+
 def judge_agreement(path: str, case: str, outcome: Outcome) -> list[Finding]:
     """Whether before and after gave the same answer."""
     if outcome.agree is None:

@@ -48,8 +48,8 @@ def claim_ratio(side: Side, key: Key, *, quick: bool = False) -> Ratio:
             if first["wall_s"] > LONG_S:
                 processes = min(processes, 3)
             rounds = 1 if first["wall_s"] > LONG_S else ROUNDS
-            fast = [worker.ask("measure", calls=plan.calls) for _ in range(rounds)]
             slow = [first] if rounds == 1 else []
+            fast = [worker.ask("measure", calls=plan.calls)] if rounds == 1 else []
             while len(slow) < rounds:
                 slow.append(worker.ask("measure", calls=1, side="before"))
                 fast.append(worker.ask("measure", calls=plan.calls))

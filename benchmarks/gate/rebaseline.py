@@ -83,6 +83,9 @@ def _baseline(run: Run, path: Described, reason: str) -> Baseline:
         if case["has_before"]
     }
     counted = {case: run.outcomes[name, case].counters for case in cases}
+    for case in path["cases"]:
+        if case["counted"] and not counted[case["label"]]:
+            raise RefusedError(f"nothing was stored: {name}[{case['label']}] was not counted")
     return Baseline(
         path=name,
         tree=run.tree,

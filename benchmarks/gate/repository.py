@@ -30,7 +30,8 @@ class Repository:
 
     def git(self, *arguments: str, index: Path | None = None) -> str:
         """Output of a git command; its error text becomes a `UsageError`."""
-        environment = dict(os.environ)
+        # A hook's GIT_DIR and the like would lead to another repository.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
         done = subprocess.run(
@@ -68,12 +69,7 @@ class Repository:
 
     def ever_had(self, path: str) -> bool:
         """Whether any commit behind HEAD touched `path`."""
-        return bool(self.git("log", "-1", "--format=%H", "--", path))
-
-    def commits_between(self, old: str, folder: str) -> list[str]:
-        """One line for each commit after `old` that touched `folder`; none if `old` is unknown."""
-        lines = self._try("log", "--format=%h %s", f"{old}..HEAD", "--", folder)
-        return lines.splitlines() if lines else []
+        return bool(self.git("log", "-1", "--full-history", "--format=%H", "--", path))
 
     def subtree(self, tree: str, folder: str) -> str:
         """Hash of `folder` inside `tree` (a commit or a tree)."""
@@ -88,7 +84,8 @@ class Repository:
         with tempfile.TemporaryDirectory(prefix="gate-index-") as folder:
             own = Path(folder) / "index"
             if index.exists():
-                shutil.copyfile(index, own)
+                # With its time: git trusts an entry only if it is older than the index.
+                shutil.copy2(index, own)
             self.git("add", "--all", "--", *folders, index=own)
             return self.git("write-tree", index=own)
 
@@ -121,4 +118,6 @@ def sweep_stages(scratch: Path) -> None:
     """Remove stages that no run used for two weeks."""
     for folder in scratch.glob("*"):
         if folder.is_dir() and time.time() - folder.stat().st_mtime > STAGE_KEPT_S:
-            shutil.rmtree(folder, ignore_errors=True)
+            # Renamed first: a stage that is half removed must not be taken for a whole one.
+            unfinished = folder.rename(folder.with_name(f"unfinished-{folder.name}"))
+            shutil.rmtree(unfinished, ignore_errors=True)

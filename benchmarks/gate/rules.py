@@ -15,6 +15,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .errors import NotMeasuredError
+
 
 class Verdict(enum.StrEnum):
     """What the gate says of a hot path."""
@@ -96,7 +98,10 @@ def trimmed_mean(values: Sequence[float]) -> float:
 
 def log_ratio(head: Sequence[float], base: Sequence[float]) -> float:
     """One pair's change: logarithm of the ratio of trimmed means."""
-    return math.log(trimmed_mean(head) / trimmed_mean(base))
+    now, before = trimmed_mean(head), trimmed_mean(base)
+    if not (now > 0.0 and before > 0.0):
+        raise NotMeasuredError('it used no CPU time of its own: declare clock="process"?')
+    return math.log(now / before)
 
 
 def counter_increased(name: str, before: int, now: int) -> bool:

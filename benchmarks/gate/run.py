@@ -17,8 +17,8 @@ from typing import Any
 
 from . import counters, judge
 from .baselines import Baseline, Environment, find_baseline, orphans
-from .errors import GateError, UsageError
-from .harness import Side, WorkerProcess, fsyncs_can_be_counted
+from .errors import GateError, NotMeasuredError, UsageError
+from .harness import BASE, HEAD, Side, WorkerProcess, fsyncs_can_be_counted
 from .judge import Finding
 from .measure import Key, Lanes, Outcome, Outcomes, PairedCpu, Progress, count_again, exact
 from .project import Project
@@ -68,7 +68,7 @@ class Run:
 
     @cached_property
     def head(self) -> Side:
-        return self.side("this code", self.tree)
+        return self.side(HEAD, self.tree)
 
     @cached_property
     def _description(self) -> dict[str, Any]:
@@ -127,6 +127,8 @@ class Run:
 
     def _findings(self) -> list[Finding]:
         findings = self._read_baselines()
+        if not self.declared and not findings:
+            raise NotMeasuredError(f"{self.project.suite}/ declares no hot path")
         judged = [path for path in self.selected if path["name"] in self.baselines]
         fresh = [path for path in self.selected if path["name"] not in self.baselines]
         self.outcomes = {key: Outcome() for path in self.selected for key in _keys(path)}
@@ -197,10 +199,12 @@ class Run:
             return "the workload changed since its baseline"
         if {case["label"] for case in path["cases"] if case["counted"]} - set(baseline.counters):
             return "a case is new"
+        if fsyncs_can_be_counted() and not all("fsyncs" in c for c in baseline.counters.values()):
+            return "its baseline was stored without fsyncs"
         return ""
 
     def _base(self, baseline: Baseline) -> Side:
-        return self.side("the baseline", baseline.tree)
+        return self.side(BASE, baseline.tree)
 
     def _cpu(self, judged: Sequence[Described]) -> None:
         groups: dict[Side, list[Key]] = {}
@@ -256,7 +260,9 @@ class Run:
                 )
                 findings += judge.judge_cpu(*key, outcome, self.rule, baseline)
                 findings += judge.missing(name, case, path["witnesses"], outcome)
-        if baseline is None and new:
+        if baseline is not None:
+            findings += judge.lost_cases(path, baseline)
+        elif new:
             findings += self._say_new(path)
         return findings
 

@@ -10,6 +10,7 @@ one file, because numba's disk cache notices changes to this file only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -252,7 +253,18 @@ def _hold(
     return refused
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compiled when first called; kept on disk where a folder for it can be written to."""
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        return numba.njit(**options)(function)
+
+
+@_compiled
 def track_trades(
     close: Floats, bars: Ints, weights: Floats,
     capital: float, fee_rate: float, slippage_rate: float, on_equity: bool,

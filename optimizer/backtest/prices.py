@@ -7,10 +7,12 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from optimizer.backtest._arrays import read_floats
 from optimizer.errors import PriceError
 
 __all__ = ["PricePanel", "load_sp500", "month_ends", "synthetic_market"]
@@ -29,10 +31,12 @@ class PricePanel:
     Attributes:
         dates: (T,) datetime64[D], strictly increasing.
         assets: N names.
-        close: (T, N) float64, C-contiguous; NaN where there is no price.
+        close: (T, N) float64, C-contiguous; NaN where there is no price; masked prices
+            become NaN.
 
     Raises:
-        PriceError: shapes that do not fit, or dates that do not increase.
+        PriceError: shapes that do not fit, prices that are no numbers, or dates that do not
+            increase.
     """
 
     dates: NDArray[np.datetime64]
@@ -41,7 +45,7 @@ class PricePanel:
 
     def __post_init__(self) -> None:
         dates = np.ascontiguousarray(self.dates, dtype="datetime64[D]").view()
-        close = np.ascontiguousarray(self.close, dtype=np.float64).view()
+        close = read_floats(self.close, "close").view()
         assets = tuple(self.assets)
         if dates.ndim != 1 or close.shape != (len(dates), len(assets)):
             raise PriceError(
@@ -60,6 +64,9 @@ class PricePanel:
         object.__setattr__(self, "dates", dates)
         object.__setattr__(self, "assets", assets)
         object.__setattr__(self, "close", close)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.dates, self.assets, self.close)  # pickle drops read-only flags
 
 
 @functools.cache
@@ -118,7 +125,8 @@ def synthetic_market(
         A panel with the assets "A0", "A1", ...
 
     Raises:
-        PriceError: a size below 1, or a fraction outside 0 to 1.
+        PriceError: a size below 1, a fraction outside 0 to 1, or a drift and volatility that leave
+            the range of prices.
     """
     if n_bars < 1 or n_assets < 1:
         raise PriceError(
@@ -128,10 +136,17 @@ def synthetic_market(
     if not 0.0 <= nan_fraction <= 1.0:
         raise PriceError(f"nan_fraction is {nan_fraction}; pass a share from 0 to 1")
     rng = np.random.default_rng(seed)
-    returns = drift + volatility * rng.standard_normal((n_bars, n_assets))
-    close: NDArray[np.float64] = 100.0 * np.cumprod(
-        1.0 + np.clip(returns, -0.5, 0.5), axis=0, dtype=np.float64
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        returns = drift + volatility * rng.standard_normal((n_bars, n_assets))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        close: NDArray[np.float64] = 100.0 * np.cumprod(
+            1.0 + np.clip(returns, -0.5, 0.5), axis=0, dtype=np.float64
+        )
+    if not (close.min() > 0.0 and close.max() < np.inf):  # min and max of NaN are NaN
+        raise PriceError(
+            f"drift {drift} and volatility {volatility} lead over {n_bars} bars to a price that is "
+            f"not above 0 or not finite; pass smaller ones, or fewer bars"
+        )
     if nan_fraction > 0.0:
         close[rng.random(close.shape) < nan_fraction] = np.nan
     dates = np.busday_offset(np.datetime64("1990-01-01"), np.arange(n_bars), roll="forward")

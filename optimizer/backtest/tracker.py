@@ -6,12 +6,13 @@ import functools
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from optimizer._compat import available
+from optimizer.backtest._arrays import read_floats
 from optimizer.backtest._trade_rules import broken_rule
 from optimizer.errors import PriceError, TradeLogError
 from optimizer.reference import tracker as reference
@@ -71,7 +72,8 @@ TRADE_DTYPE = np.dtype(
 class TradeLog:
     """Every trade of a portfolio, and its equity and margin load, bar by bar.
 
-    Immutable: the arrays are read-only. `len(log)` is the number of records.
+    Immutable: the arrays are made read-only, also by pickle and copy. `len(log)` is the number
+    of records.
 
     Attributes:
         trades: records of `TRADE_DTYPE` in the order in which they ended; at the same bar by
@@ -86,6 +88,13 @@ class TradeLog:
     equity: Floats
     margin_load: Floats
     capital: float
+
+    def __post_init__(self) -> None:
+        for array in (self.trades, self.equity, self.margin_load):
+            array.flags.writeable = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.trades, self.equity, self.margin_load, self.capital)
 
     def __len__(self) -> int:
         return len(self.trades)
@@ -157,10 +166,11 @@ def track_trades(
     runs, of which those used are kept. Without numba the plain twin answers, with one warning.
 
     Args:
-        close: (T, N), prices above 0, or NaN. Best given as C-contiguous float64: other arrays
-            are copied.
+        close: (T, N), prices above 0; NaN or masked where there is none. Best given as
+            C-contiguous float64: other arrays are copied.
         rebalance_bars: (R,) integers, rows of `close`, strictly increasing; R may be 0.
-        weights: (R, N), finite or NaN, as a ratio of the base: 0.5 is half of it, -1 is short.
+        weights: (R, N), finite as a ratio of the base: 0.5 is half of it, -1 is short; NaN or
+            masked leaves the position alone.
         capital: cash at the start, money, above 0.
         fee_rate: ratio of the traded value, 0 to below 1.
         slippage_rate: ratio of the traded value, 0 to below 1.
@@ -185,8 +195,6 @@ def track_trades(
     _check_settings(*money, capital_mode)
     track = _track_compiled if available("numba") else _track_plain
     trades, equity, margin_load = track(prices, bars, targets, money, capital_mode)
-    for array in (trades, equity, margin_load):
-        array.flags.writeable = False
     return TradeLog(trades, equity, margin_load, money[0])
 
 
@@ -246,17 +254,7 @@ def _floats(values: ArrayLike, name: str, ndim: int) -> Floats:
 
     Every caller's array becomes that one type, or numba would compile the kernel once per layout.
     """
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "fiuO":
-            raise PriceError(f"{name} holds {array.dtype}; pass real numbers (float64)")
-        array = np.require(array, np.float64, ("C", "A"))
-    except (TypeError, ValueError) as error:
-        if isinstance(error, PriceError):
-            raise
-        raise PriceError(
-            f"{name} cannot be read as an array of numbers ({error}); pass real numbers (float64)"
-        ) from error
+    array = read_floats(values, name)
     if array.ndim != ndim:
         raise PriceError(
             f"{name} has shape {array.shape}; expected {ndim} dimensions, a row per bar and a "

@@ -12,12 +12,14 @@ Two facts about SQLite shape this file.
 
 from __future__ import annotations
 
+import operator
 import os
 import sqlite3
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from typing import Any
 
 from optimizer.errors import StoreArgumentError, StoreError, StorePathError
@@ -79,39 +81,64 @@ class _PerThread(threading.local):
 
 _registry_lock = threading.Lock()
 _registry: weakref.WeakSet[_Kept] = weakref.WeakSet()
-# The connections found at the fork under way, and whether each could be closed.
-_at_fork: list[tuple[_Kept, bool]] = []
 _fork_waits = False  # a fork stands in line; locks are not fair, so busy threads must let it pass
+_unlock = operator.methodcaller("release")
+
+
+class _Fork(threading.local):
+    """The locks that the fork of this thread goes for, in order, and whether it got each.
+
+    CPython drops an exception raised in a hook (Ctrl-C) and forks all the same. So a lock is named
+    before it is tried, and taken and noted by one call in C, which no interrupt can split.
+    """
+
+    def __init__(self) -> None:
+        self.locks: list[threading.Lock] = []  # the first is the registry's
+        self.taken: list[bool] = []  # may lack the last
+        self.held: Iterator[threading.Lock] | None = None  # those still to be released
+
+    def take(self, lock: threading.Lock, wait_s: float) -> bool:
+        self.locks.append(lock)
+        self.taken.extend(map(lock.acquire, (True,), (wait_s,)))
+        return self.taken[-1]
+
+
+_fork = _Fork()
 
 
 def _before_fork() -> None:
     global _fork_waits  # noqa: PLW0603 - a fork is an event of the whole process
-    _registry_lock.acquire()
+    _fork.take(_registry_lock, -1.0)
     _fork_waits = True
     me = threading.get_ident()
     for kept in list(_registry):
         # A call in another thread is waited for. One in this thread (a signal handler forks) cannot
         # be; its connection is given up in the child.
-        wait_s = 0.0 if kept.thread == me else kept.life.timeout_s + 1.0
-        idle = kept.lock.acquire(timeout=wait_s)
-        if idle:
+        if _fork.take(kept.lock, 0.0 if kept.thread == me else kept.life.timeout_s + 1.0):
             kept.close()
-        _at_fork.append((kept, idle))
 
 
 def _release_after_fork() -> None:
+    """Release what the fork holds; called again, it finishes what an interrupt left undone."""
     global _fork_waits  # noqa: PLW0603 - see above
-    _fork_waits = False
-    for kept, idle in _at_fork:
-        if idle:
-            kept.lock.release()
-    _at_fork.clear()
-    _registry_lock.release()
+    if any(_fork.taken[:1]):
+        _fork_waits = False
+    if _fork.held is None:
+        _fork.held = compress(_fork.locks, _fork.taken)
+    any(map(_unlock, _fork.held))  # one call in C
+    _fork.locks, _fork.taken = [], []
+    _fork.held = None
 
 
 def _after_fork_in_child() -> None:
-    for kept, idle in _at_fork:
-        if not idle:
+    global _fork_waits, _registry_lock  # noqa: PLW0603 - see above
+    _fork_waits = False
+    if not any(_fork.taken[:1]):
+        _registry_lock = threading.Lock()  # another thread may have held it
+    ours = {id(lock) for lock in compress(_fork.locks, _fork.taken)}
+    # However far the hook came before the fork: all that is still open, or in use, is the parent's.
+    for kept in list(_registry):
+        if kept.raw is not None or (kept.lock.locked() and id(kept.lock) not in ours):
             _forget(kept)
     _release_after_fork()
 
@@ -129,7 +156,9 @@ def _forget(kept: _Kept) -> None:
     """Give up an inherited connection without closing it, which would touch the parent's locks."""
     raw, kept.raw = kept.raw, None
     kept.lock = threading.Lock()
-    kept.life.ended = "this process was forked in the middle of one of its calls"
+    kept.life.ended = (
+        "this process was forked in the middle of one of its calls, or its fork was interrupted"
+    )
     if raw is not None:
         import ctypes  # only ever needed here
 
@@ -142,6 +171,8 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_release_after_fork,
         after_in_child=_after_fork_in_child,
     )
+    # Once more, for the case that an interrupt ended the first call.
+    os.register_at_fork(after_in_parent=_release_after_fork, after_in_child=_after_fork_in_child)
 
 
 class Database:
@@ -206,7 +237,8 @@ class Database:
     def change_many(self, sql: str, rows: Iterable[Values]) -> int:
         """Run a writing statement for every row in one transaction; how many rows it changed.
 
-        Cost: three statements. `rows` must not use this database.
+        Cost: one statement per row, prepared once, and two around them. `rows` must not use this
+        database.
         """
         with self.transaction() as raw:
             return raw.executemany(sql, rows).rowcount
@@ -278,7 +310,14 @@ class Database:
             raw = self._connect("mode=rwc" if first else "mode=rw")
         except _faults.SQLITE_ERRORS as error:
             raise self._error(error) from error
-        found = os.stat(self.path)
+        try:
+            found = os.stat(self.path)
+        except OSError as error:
+            raw.close()
+            raise StorePathError(
+                f"{self.path!r} was deleted or moved while it was opened ({error.strerror})."
+                " Expected the file to stay in place; open a new store to begin anew."
+            ) from None
         self._file = (found.st_dev, found.st_ino)
         kept.raw = raw
         return raw

@@ -224,5 +224,5 @@ def damaged(path: str, finding: str) -> StoreCorruptError:
     """The error for a file that is not whole; `finding` says what was seen."""
     return StoreCorruptError(
         f"{path!r} is damaged or truncated: {finding}. Expected a whole SQLite file. Restore it"
-        " from a copy, or choose another path; nothing was written to it."
+        " from a copy, or choose another path; this call wrote nothing to it."
     )

@@ -124,7 +124,7 @@ StoreCorruptError, StoreFullError
     def add_batch(self, signatures: Iterable[Signature]) -> int:
         """Add all or none; how many were new, repetitions counted once.
 
-        Cost: one transaction of three statements, however many signatures.
+        Cost: one transaction: one statement per signature, prepared once, and two around them.
         """
         wanted = _require_signatures(signatures)
         if not wanted:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,3 +103,41 @@ def test_a_panel_checks_its_parts_and_leaves_the_callers_array_writable() -> Non
         PricePanel(dates, ("A", "B"), mine)
     with pytest.raises(PriceError, match=r"dates\[1\] is 2020-01-01 after 2020-01-02"):
         PricePanel(dates[::-1], ("A",), mine)
+
+
+def test_a_panel_stays_read_only_through_pickle_and_copy() -> None:
+    panel = synthetic_market(5, 2, seed=1)
+    for twin in (pickle.loads(pickle.dumps(panel)), copy.deepcopy(panel)):
+        assert not twin.dates.flags.writeable
+        assert not twin.close.flags.writeable
+        assert twin.assets == panel.assets
+        np.testing.assert_array_equal(twin.close, panel.close)
+
+
+@pytest.mark.parametrize(
+    "close", [[["a"]], [["1.5"]], np.array([["1.5"]], dtype=object), [[1j]], [[[1], 2]]]
+)
+def test_prices_that_are_no_numbers_are_refused(close: Any) -> None:
+    with pytest.raises(PriceError, match="close"):
+        PricePanel(np.array(["2020-01-01"], "datetime64[D]"), ("A",), close)
+
+
+def test_a_masked_price_is_no_price() -> None:
+    dates = np.array(["2020-01-01", "2020-01-02"], "datetime64[D]")
+    panel = PricePanel(dates, ("A",), np.ma.masked_equal([[1], [999]], 999))
+    np.testing.assert_array_equal(panel.close, [[1.0], [np.nan]])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"drift": 0.5},
+        {"drift": -0.5},
+        {"drift": np.nan},
+        {"volatility": np.inf},
+        {"drift": 1e308, "volatility": 1e308},
+    ],
+)
+def test_a_market_beyond_the_range_of_prices_is_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(PriceError, match="drift"):
+        synthetic_market(5_000, 2, seed=1, **settings)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
+from optimizer._compat import available
 from optimizer.backtest.tracker import TRADE_DTYPE, Reason, Status, TradeLog, track_trades
 from optimizer.errors import PriceError, TradeLogError
 
@@ -315,3 +318,42 @@ def test_check_compares_the_sums_with_the_equity() -> None:
         dataclasses.replace(log, margin_load=load).check()
     with pytest.raises(TradeLogError, match="net pnl is"):
         dataclasses.replace(log, trades=log.trades[:0]).check()
+
+
+def test_masked_prices_and_weights_are_missing_ones() -> None:
+    close = np.ma.masked_equal([[10, 10], [999, 11], [12, 12]], 999)
+    weights = np.ma.masked_equal([[0.5, 0.5], [0.0, -9.0]], -9.0)
+    log = track_trades(close, [0, 2], weights)
+    plain = track_trades(
+        [[10.0, 10.0], [NAN, 11.0], [12.0, 12.0]], [0, 2], [[0.5, 0.5], [0.0, NAN]]
+    )
+    assert log.trades.tobytes() == plain.trades.tobytes()
+    np.testing.assert_array_equal(log.equity, plain.equity)
+
+
+def test_text_is_no_number() -> None:
+    close = np.array([["1.5"], ["1.6"]], dtype=object)
+    with pytest.raises(PriceError, match=r"close holds the text '1\.5'"):
+        track_trades(close, [0], [[1.0]])
+
+
+def test_a_log_stays_read_only_through_pickle_and_copy() -> None:
+    log = tracked(column(10, 11, 12), {0: [1.0]})
+    for twin in (pickle.loads(pickle.dumps(log)), copy.deepcopy(log)):
+        for array in (twin.trades, twin.equity, twin.margin_load):
+            assert not array.flags.writeable
+        assert twin.trades.tobytes() == log.trades.tobytes()
+        twin.check()
+
+
+@pytest.mark.skipif(not available("numba"), reason="numba compiles the kernel")
+def test_without_a_folder_for_the_cache_the_kernel_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from numba.core import caching
+
+    from optimizer.backtest import _kernels
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    dispatcher = _kernels._compiled(_kernels.track_trades.py_func)
+    assert dispatcher.stats.cache_path is None

@@ -109,8 +109,9 @@ def test_the_lines_of_the_table() -> None:
 
 def test_the_rows_as_json(tmp_path: Path) -> None:
     file = tmp_path / "not there yet" / "claims.json"
-    _claims._write(file, [row()])
+    _claims._write(file, [row()], quick=True)
     table = json.loads(file.read_text(encoding="utf-8"))
+    assert table["quick"] is True
     (found,) = table["rows"]
     assert found["measured"]["wall"] == 330.0
     assert Row(**{**found, "measured": Ratio(**found["measured"])}) == row()

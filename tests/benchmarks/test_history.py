@@ -70,7 +70,7 @@ def test_record_names_the_commits_in_a_file(
     assert _history.main(["record", "--last", "2", "--no-serve"]) == 0
     assert [words[0] for words in asv] == ["machine", "run", "publish"]
     run = asv[1]
-    assert "--skip-existing-commits" in run
+    assert "--skip-existing-successful" in run
     assert listed == project[1][:2]
     assert not Path(run[-1].removeprefix("HASHFILE:")).exists()
 

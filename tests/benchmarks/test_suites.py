@@ -344,15 +344,10 @@ def test_every_claim_has_a_hot_path_and_all_its_fields() -> None:
         assert table["hot_path"] in PATHS, claim
         assert PATHS[table["hot_path"]].declaration.claim == claim
         assert {"hot_path", "what", "reported", "source"} <= set(table)
-        assert set(table) <= {
-            *("hot_path", "what", "reported", "source", "note"),
-            *("because", "cpu_floor", "wall_floor"),
-        }
+        assert set(table) <= {"hot_path", "what", "reported", "source", "note", "because"}
         assert table["reported"] > 1
-        assert set(table["source"].split(", ")) <= {"R0", "R1", "R2", "R3", "R4"}
+        assert len(table["source"].split()) > 2, "the report's title"
         assert table["what"].strip()
-        for floor in ("cpu_floor", "wall_floor"):
-            assert table.get(floor, 2) > 1
 
 
 def test_every_hot_path_with_a_claim_is_in_claims_toml() -> None:

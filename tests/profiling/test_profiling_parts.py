@@ -282,6 +282,16 @@ def test_a_refusal_of_py_spy_is_explained(tmp_path: Path, said: str, advice: str
     assert refused.value.code == launch.TOOL_MISSING
 
 
+def test_a_py_spy_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_time, "TRIAL_TIMEOUT_S", 0.2)
+    py_spy = executable(tmp_path / "py-spy", "#!/bin/sh\nexec sleep 30\n")
+    python = interpreter.Interpreter(sys.executable, "3.11.0", "a test")
+    job = launch.Job("study", ["study.py"], python, {}, tmp_path, Namespace(rate=100))
+    with pytest.raises(launch.Refusal, match="did not end within") as caught:
+        study_time.try_py_spy(str(py_spy), job)
+    assert caught.value.code == launch.TOOL_MISSING
+
+
 def test_on_macos_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 501)
     assert "with sudo in front" in study_time.explain("denied", None, "darwin")

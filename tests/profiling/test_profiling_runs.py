@@ -48,7 +48,7 @@ def spin_in_a_worker(seconds):
 if __name__ == "__main__":
     print(sys.argv[1:], os.path.basename(sys.path[0]), flush=True)
     assert type(pickle.loads(pickle.dumps(OfMain()))) is OfMain
-    spin_in_the_study(0.4)
+    spin_in_the_study(1.5)  # on a busy machine py-spy needs a while to find its study
     if "workers" in sys.argv:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             print(pool.map(spin_in_a_worker, [0.5]), sys.stdin.read(), flush=True)

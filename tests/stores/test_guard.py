@@ -598,6 +598,60 @@ def test_fork_hooks_leave_no_lock_behind(path: Path) -> None:
     guard.close()
 
 
+@pytest.mark.parametrize("busy_lock", ["call", "registry"])
+def test_an_interrupt_while_a_fork_waits_leaves_no_connection_to_the_child(
+    run: Callable[..., str], path: Path, busy_lock: str
+) -> None:
+    script = """
+import signal, threading, warnings
+from optimizer.stores import _connection
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on fork with threads
+sys.unraisablehook = lambda unraisable: dropped.append(unraisable.exc_type)
+dropped = []
+def interrupt(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+guards = [NoDupeGuard(path + str(number)) for number in range(8)]
+busy = guards[3]
+inside, done = threading.Event(), threading.Event()
+def work():
+    registry = sys.argv[2] == "registry"
+    with _connection._registry_lock if registry else busy._database.transaction():
+        inside.set()
+        done.wait(20)
+thread = threading.Thread(target=work)
+thread.start()
+inside.wait()
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+child = os.fork()
+if child == 0:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(20)
+    for number, guard in enumerate(guards):
+        try:
+            guard.add(sig(number))
+        except StoreError as error:
+            assert "forked in the middle" in str(error), error
+    os._exit(0)
+done.set()
+thread.join()
+assert dropped == [KeyboardInterrupt], dropped
+status = os.waitpid(child, 0)[1]
+assert status == 0, status
+assert not _connection._fork_waits and not _connection._registry_lock.locked()
+for number, guard in enumerate(guards):
+    guard.add(sig(100 + number))
+    guard.check()
+    assert guard.seen(sig(100 + number))
+again = os.fork()
+if again == 0:
+    os._exit(0 if guards[3].add(sig(7)) else 1)
+assert os.waitpid(again, 0)[1] == 0
+assert guards[3].seen(sig(7))
+"""
+    run(script, path, busy_lock)
+
+
 def test_a_busy_thread_lets_a_fork_pass(path: Path) -> None:
     # Locks are not fair: without the gate, calls one after another would keep the fork waiting.
     with NoDupeGuard(path) as guard:

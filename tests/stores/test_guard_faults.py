@@ -26,6 +26,7 @@ from optimizer.errors import (
     StorePathError,
 )
 from optimizer.stores import _faults, _schema
+from optimizer.stores._connection import Database
 from optimizer.stores.guard import NoDupeGuard
 
 
@@ -169,6 +170,23 @@ def test_older_schema_is_migrated_and_keeps_its_rows(
 
 def test_path_is_a_folder(tmp_path: Path) -> None:
     refuse(tmp_path, StorePathError, "is a folder, expected a file")
+
+
+def test_a_file_that_vanishes_while_it_is_opened(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, opened = Database._connect, []
+
+    def connect_and_lose(self: Database, mode: str) -> sqlite3.Connection:
+        opened.append(connect(self, mode))
+        path.unlink()
+        return opened[-1]
+
+    monkeypatch.setattr(Database, "_connect", connect_and_lose)
+    with pytest.raises(StorePathError, match="deleted or moved while it was opened"):
+        NoDupeGuard(path)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
 
 
 def test_path_is_a_pipe(path: Path) -> None:
