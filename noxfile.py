@@ -65,9 +65,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def rebaseline(session: nox.Session) -> None:
-    """Move a baseline: -- NAME ... --reason "why" (--all; --accept-regression)."""
+    """Move a baseline: -- NAME ... --reason "why" (--all; --accept-regression); rename OLD NEW."""
     _install_suite(session)
-    _pass_on(session, "python", "-m", "benchmarks.gate", "rebaseline", *session.posargs)
+    command = [] if session.posargs[:1] == ["rename"] else ["rebaseline"]
+    _pass_on(session, "python", "-m", "benchmarks.gate", *command, *session.posargs)
 
 
 @nox.session
@@ -116,7 +117,14 @@ def claims(session: nox.Session) -> None:
 def gate_selftest(session: nox.Session) -> None:
     """Does the gate work here? Unchanged code must pass, planted regressions must not."""
     _install_suite(session)
-    session.run("python", "-m", "benchmarks._selftest", *session.posargs)
+    _pass_on(session, "python", "-m", "benchmarks._selftest", *session.posargs)
+
+
+@nox.session
+def ledger(session: nox.Session) -> None:
+    """The gate's ledger of proof: -- aa | inject | replay | asv | report (--help)."""
+    _install_suite(session)
+    _pass_on(session, "python", "-m", "benchmarks._ledger", *session.posargs)
 
 
 @nox.session

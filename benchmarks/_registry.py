@@ -19,6 +19,7 @@ better", so it stores after / before, a cost; people are shown before / after, a
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import inspect
@@ -27,14 +28,19 @@ import pkgutil
 import statistics
 import textwrap
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from benchmarks.gate.clocks import clock as _clock
 
 COUNTER_WITNESSES = frozenset(
     {"statements", "steps", "commits", "fsyncs", "opens", "bytecodes", "python_calls", "c_calls"}
 )
-WITNESSES = COUNTER_WITNESSES | {"cpu"}
+WITNESSES = COUNTER_WITNESSES | {"instructions", "memory", "cpu", "claim", "wall"}
+CLAIMS = Path(__file__).with_name("claims.toml")
 
 _declared: dict[str, type[Any]] = {}
 
@@ -117,6 +123,8 @@ class RegisteredPath:
         self.name = declaration.name
         self.witnesses: Sequence[str] = declaration.witnesses
         self.clock = declaration.clock
+        self.claim = declaration.claim
+        self.source = Path(inspect.getfile(cls)).name
         self.workload: str = cls.version
         several = isinstance(cls.params[0], tuple)  # then every combination, as asv runs them
         values = itertools.product(*cls.params) if several else ((value,) for value in cls.params)
@@ -147,6 +155,7 @@ class RegisteredCase:
         self.compared = self.has_before and single not in declaration.slow_before
         self.counted = single not in declaration.uncounted
         self.timed = single not in declaration.untimed
+        self.cpu_floor: float | None = _floors(declaration.claim).get(self.label)
 
     def open(self) -> OpenCase:
         """Set it up."""
@@ -177,6 +186,22 @@ class OpenCase:
         self._instance.teardown(*self._values)
 
 
+@functools.cache
+def _floors(claim: str) -> dict[str, float]:
+    """The speedups that claims.toml promises of a claim's hot path: case -> before / after."""
+    if not claim:
+        return {}
+    claims: dict[str, Any] = tomllib.loads(CLAIMS.read_text(encoding="utf-8"))
+    floors: dict[str, float] = claims.get(claim, {}).get("cpu_floor", {})
+    return floors
+
+
+def _timer(name: str) -> Callable[[], float]:
+    """asv wants seconds."""
+    read_ns = _clock(name)
+    return lambda: read_ns() / 1e9
+
+
 def _nothing(self: Any, *values: Any) -> None:
     """Default of `fresh` and `teardown`."""
 
@@ -186,9 +211,7 @@ def _give_asv_its_methods(cls: type[Any]) -> None:
     cls.fresh = getattr(cls, "fresh", _nothing)
     cls.teardown = getattr(cls, "teardown", _nothing)
     cls.set_up_once = cls.setup
-    cls.timer = staticmethod(
-        time.process_time if declaration.clock == "process" else time.thread_time
-    )
+    cls.timer = staticmethod(_timer(declaration.clock))
     cls.version = _workload_hash(cls)
 
     def setup(self: Any, *values: Any) -> None:

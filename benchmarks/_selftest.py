@@ -1,9 +1,11 @@
 """Does the gate work on this machine? Unchanged code must pass, planted defects must not.
 
-    python -m benchmarks._selftest [--quick] [--list] [PLANT ...]
+    python -m benchmarks._selftest [--quick] [--list] [--json FILE] [NAME ...]
+    python -m benchmarks._selftest --budget
 
-Everything happens in a clone of HEAD under `.gate/selftest/`; the working tree is not touched.
-Prints a line for each plant and exits 1 if the gate answered one of them wrongly.
+Everything happens in a clone of the working tree under `.gate/selftest/`. A line for each plant:
+caught, missed or falsely accused, by which witness, and the change that was measured. Exits 1 if
+anything was missed or accused, 2 if a plant does not fit the code any more.
 """
 
 from __future__ import annotations
@@ -13,149 +15,257 @@ import functools
 import json
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import time
 import venv
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from benchmarks._plants import CPU, FAULTS, Edit, Plant
+from benchmarks._planting import (
+    ROOT,
+    SCRATCH,
+    Answer,
+    Calibration,
+    Clone,
+    PlantError,
+    git,
+    plant,
+)
+from benchmarks._plants import PLANTS, Plant
+from benchmarks._synthetic import budget
+from benchmarks.gate import instruments, strace
+from benchmarks.gate.files import replace
 
-ROOT = Path(__file__).resolve().parent.parent
-SCRATCH = ROOT / ".gate" / "selftest"
+CAUGHT, PASSED = "caught", "passed"
+MISSED, ACCUSED, WRONG = "missed", "falsely accused", "wrong answer"
+IMPOSSIBLE = "not possible here"
+_BAD = (MISSED, ACCUSED, WRONG)
+QUICK_PATHS = ("signature.Warm", "stores.SeenEach")  # of the short form's unchanged code
 
 
-class SelfTestError(Exception):
-    """The self-test itself cannot run: a plant does not fit the code any more."""
+@dataclass
+class Result:
+    """How the gate answered one plant."""
+
+    name: str
+    outcome: str
+    witnesses: list[str] = field(default_factory=list)  # those that said "worse"
+    size: str = ""  # what was measured by the witness the plant is meant for
+    nominal: float = 0.0  # of a sized plant
+    reached: float | None = None
+    complaint: str = ""
+    seconds: float = 0.0
+
+    def line(self) -> str:
+        words = [", ".join(self.witnesses), self.size, self.complaint]
+        said = "; ".join(word for word in words if word)
+        return f"{self.outcome:17} {self.seconds:5.0f} s  {self.name}{': ' * bool(said)}{said}"
+
+
+@dataclass
+class Bench:
+    """What every check works with."""
+
+    clone: Clone
+    quick: bool
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to try: a plant, or something done by hand."""
+
+    name: str
+    quick: bool
+    run: Callable[[Bench], Result]
+    plant: Plant | None = None
+
+    def lacking(self) -> str:
+        """Why it cannot be tried on this machine; empty if it can."""
+        needs = self.plant.needs if self.plant else ()
+        return "; ".join(f"{kind}: {why}" for kind in needs if (why := unavailable(kind)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="gate_selftest", description=__doc__)
-    parser.add_argument("plants", nargs="*", metavar="PLANT", help="a part of a plant's name")
-    parser.add_argument("--quick", action="store_true", help="the short form, for CI")
-    parser.add_argument("--list", action="store_true", help="name the plants and stop")
-    options = parser.parse_args(arguments)
-    checks = [check for check in _checks() if _asked_for(check[0], check[1], options)]
+    options = _parser().parse_args(arguments)
+    checks = [check for check in _checks() if _asked_for(check, options)]
     if options.list:
-        print(*(name for name, _, _ in checks), sep="\n")
+        print(*(f"{'quick' if c.quick else '     '}  {c.name}" for c in checks), sep="\n")
         return 0
+    if not checks and not options.budget:
+        print(f"gate_selftest: no plant is called {' or '.join(options.names)}: see --list")
+        return 2
     try:
-        wrong = _run(checks)
-    except SelfTestError as error:
+        clone = Clone.make(SCRATCH / "clone")
+        if options.budget:
+            return budget(clone, _say)
+        results = _run(Bench(clone, options.quick, Calibration(clone, _say)), checks)
+    except PlantError as error:
         print(f"gate_selftest: {error}", file=sys.stderr)
         return 2
-    print(f"{len(checks) - wrong} passed, {wrong} failed")
-    return 1 if wrong or not checks else 0
+    except KeyboardInterrupt:
+        print("gate_selftest: interrupted", file=sys.stderr)
+        return 130
+    tally = Counter(result.outcome for result in results)
+    print(", ".join(f"{count} {outcome}" for outcome, count in tally.items()))
+    if options.json:
+        table = {"tally": tally, "results": [asdict(result) for result in results]}
+        replace(options.json, json.dumps(table, indent=1) + "\n")
+    print(f"the last clone, to look at: {clone.folder}")
+    return 1 if any(tally[outcome] for outcome in _BAD) else 0
 
 
-Check = tuple[str, bool, Callable[[Path], str]]  # name, quick, run: "" or what was wrong
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gate_selftest", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a part of a plant's name")
+    parser.add_argument("--quick", action="store_true", help="the short form, for CI")
+    parser.add_argument("--list", action="store_true", help="name the plants and stop")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    parser.add_argument(
+        "--budget", action="store_true", help="how long 50 hot paths take, green and red"
+    )
+    return parser
 
 
 def _checks() -> Iterator[Check]:
-    yield "unchanged code", True, _unchanged
-    for plant in (*FAULTS, *CPU):
-        yield plant.name, plant.quick, functools.partial(_planted, plant=plant)
-    yield "an editable install that wins", True, _editable
-    yield "a shallow clone", True, _shallow
+    yield Check("unchanged code", True, _unchanged)
+    for one in PLANTS:
+        yield Check(one.name, one.quick, functools.partial(_planted, plant=one), one)
+    yield Check("an editable install that wins", True, _editable)
+    yield Check("a shallow clone", True, _shallow)
 
 
-def _asked_for(name: str, quick: bool, options: argparse.Namespace) -> bool:
-    if options.plants:
-        return any(word in name for word in options.plants)
-    return quick or not options.quick
+def _asked_for(check: Check, options: argparse.Namespace) -> bool:
+    if options.names:
+        return any(word in check.name for word in options.names)
+    return check.quick or not options.quick
 
 
-def _run(checks: Sequence[Check]) -> int:
-    wrong = 0
-    clone = _clone()
-    for name, _, check in checks:
+def _run(bench: Bench, checks: Sequence[Check]) -> list[Result]:
+    results = []
+    works = [check.plant.work for check in checks if check.plant and not check.lacking()]
+    bench.calibration.lines([work for work in works if work is not None])  # together: it is quicker
+    for number, check in enumerate(checks, start=1):
         started = time.monotonic()
-        _git(clone, "reset", "-q", "--hard")
-        complaint = check(clone)
-        wrong += bool(complaint)
-        seconds = time.monotonic() - started
-        print(
-            f"{'WRONG' if complaint else 'ok':5} {seconds:5.0f} s  {name}  {complaint}", flush=True
-        )
-    return wrong
+        _say(f"{number} of {len(checks)}: {check.name}")
+        if lacking := check.lacking():
+            result = Result(check.name, IMPOSSIBLE, complaint=lacking)
+        else:
+            bench.clone.reset()
+            result = check.run(bench)
+        result.seconds = time.monotonic() - started
+        print(result.line(), flush=True)
+        results.append(result)
+    return results
 
 
-def _clone() -> Path:
-    clone = SCRATCH / "clone"
-    shutil.rmtree(clone, ignore_errors=True)
-    SCRATCH.mkdir(parents=True, exist_ok=True)
-    _git(SCRATCH, "clone", "-q", str(ROOT), str(clone))
-    return clone
+def unavailable(witness: str) -> str:
+    """Why a witness cannot be had here; empty if it can."""
+    if witness == "fsyncs":
+        return strace.unavailable()
+    return instruments.unavailable(instruments.Kind(witness))
 
 
-def _environment() -> dict[str, str]:
-    """Nothing that leads git to another repository, or Python to other code."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "PYTHON"))}
+def _say(line: str) -> None:
+    print(f"    {line}", file=sys.stderr, flush=True)
 
 
-def _git(folder: Path, *words: str) -> None:
-    """Run git without the user's hooks, signing or name."""
-    own = ["-c", "commit.gpgsign=false", "-c", f"core.hooksPath={os.devnull}"]
-    own += ["-c", "user.name=self-test", "-c", "user.email=self-test@localhost"]
-    command = ["git", *own, *words]
-    subprocess.run(command, cwd=folder, env=_environment(), check=True, capture_output=True)
+# --- plants
 
 
-def _gate(
-    folder: Path, *words: str, python: str = sys.executable
-) -> tuple[int, dict[str, Any], str]:
-    """Exit code, report and last error line of a run of the gate in `folder`."""
-    report = SCRATCH / "report.json"
-    report.unlink(missing_ok=True)
-    command = [python, "-m", "benchmarks.gate", "--json", str(report), *words]
-    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True)
-    table = json.loads(report.read_text()) if report.exists() else {"findings": []}
-    errors = [line for line in done.stderr.splitlines() if line.startswith("gate:")]
-    return done.returncode, table, " ".join(errors)
+def _planted(bench: Bench, plant: Plant) -> Result:
+    size = _plant(bench, plant)
+    words = list(plant.paths)
+    # Where nothing but exact counts decides, fewer pairs take nothing away.
+    if bench.quick or "cpu" not in plant.caught_by:
+        words.append("--fast")
+    if not plant.stored:
+        words += ["--against", "HEAD"]
+    answer = bench.clone.gate(*words)
+    result = judged(plant, answer)
+    if plant.work is not None:
+        result.size += f"; {size:,} planted"
+    return result
 
 
-def _complaint(code: int, says: Sequence[str], answer: tuple[int, dict[str, Any], str]) -> str:
-    """What was wrong with the gate's answer; empty if it was right."""
-    found, table, errors = answer
-    sentences = [finding["sentence"] for finding in table["findings"] if finding["sentence"]]
-    said = " | ".join([*sentences, errors])
-    missing = [words for words in says if words not in said]
-    if found == code and not missing:
-        return ""
-    lacking = f", without {missing}" if missing else ""
-    return f"exit code {found} instead of {code}{lacking}; it said: {said or 'nothing'}"
+def _plant(bench: Bench, defect: Plant) -> int:
+    """Edit the clone; returns the n of a sized plant."""
+    if defect.work is not None:
+        n = bench.calibration.lines([defect.work])[defect.work].n_for(defect.share)
+        plant(bench.clone, {defect.work: n})
+        return n
+    bench.clone.apply(defect.prior)
+    if defect.prior:
+        bench.clone.commit()
+    bench.clone.apply(defect.edits)
+    return 0
 
 
-def _unchanged(clone: Path) -> str:
-    return _complaint(0, (), _gate(clone))
+def judged(plant: Plant, answer: Answer) -> Result:
+    """Whether the gate's answer is the right one."""
+    worse = answer.worse()
+    witnesses = sorted({finding["witness"] for finding in worse})
+    result = Result(plant.name, CAUGHT, witnesses, nominal=plant.share)
+    result.size, result.reached = _size(plant, answer)
+    said = answer.said()
+    missing = sorted(set(plant.caught_by) - set(witnesses))
+    missing += [words for words in plant.says if words not in said]
+    innocent = sorted(set(plant.silent) & set(witnesses))
+    if answer.code == 0 or (missing and answer.code == plant.code):
+        result.outcome, result.complaint = MISSED, f"by {', '.join(missing)}" if missing else ""
+    elif answer.code != plant.code:
+        result.outcome = WRONG
+        result.complaint = f"exit code {answer.code} instead of {plant.code}: {said}"
+    elif innocent:
+        result.outcome, result.complaint = ACCUSED, f"{', '.join(innocent)} cannot see it: {said}"
+    return result
 
 
-def _planted(clone: Path, plant: Plant) -> str:
-    for edit in plant.edits:
-        _apply(clone, edit)
-    answer = _gate(clone, *plant.paths)
-    for finding in answer[1]["findings"]:
-        if finding["witness"] == "cpu" and finding["verdict"] == "worse":
-            print(f"      {finding['path']}[{finding['case']}] CPU {finding['change']:+.1%}")
-    return _complaint(plant.code, plant.says, answer)
+def _size(plant: Plant, answer: Answer) -> tuple[str, float | None]:
+    """What the witness that the plant is meant for measured, in words and as a share."""
+    for finding in answer.findings:
+        named = plant.work is None or (finding["path"], finding["case"]) == plant.work.key
+        if finding["witness"] in plant.caught_by and named:
+            break
+    else:
+        return "", None
+    change: float | None = finding["change"]
+    if finding["witness"] in ("cpu", "wall"):
+        text = f"{change:+.1%}"
+        text += f" ± {finding['plus_minus']:.1%}" if finding["plus_minus"] else ""
+    else:
+        text = f"{finding['before']:,.0f} → {finding['now']:,.0f}"
+        text += f" ({change:+.1%})" if change is not None else ""
+    nominal = f", nominal {plant.share:+.1%}" if plant.share else ""
+    return f"{finding['witness']} {text}{nominal}", change
 
 
-def _apply(clone: Path, edit: Edit) -> None:
-    file = clone / edit.file
-    if edit.old is None or edit.new is None:
-        file.unlink()
-        return
-    text = file.read_text(encoding="utf-8")
-    if text.count(edit.old) != 1:
-        raise SelfTestError(f"a plant does not fit {edit.file} any more: {edit.old!r}")
-    file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+# --- what is no plant
 
 
-def _editable(clone: Path) -> str:
+def _unchanged(bench: Bench) -> Result:
+    """The same code twice, under different names: every witness must stay silent."""
+    bench.clone.touch()
+    words = [*QUICK_PATHS, "--fast"] if bench.quick else []
+    answer = bench.clone.gate("--against", "HEAD", *words)
+    result = Result("unchanged code", PASSED)
+    cpu = [finding["change"] for finding in answer.findings if finding["witness"] == "cpu"]
+    if cpu:
+        result.size = f"cpu {min(cpu):+.1%} to {max(cpu):+.1%} in {len(cpu)} cases"
+    if answer.code:
+        result.outcome, result.complaint = ACCUSED, answer.said()
+        result.witnesses = sorted({finding["witness"] for finding in answer.worse()})
+    return result
+
+
+def _answered(name: str, code: int, says: Sequence[str], answer: Answer) -> Result:
+    return judged(Plant(name, (), code=code, says=tuple(says)), answer)
+
+
+def _editable(bench: Bench) -> Result:
     """An interpreter in which another `optimizer` stands first on the path, whatever we say."""
     folder = SCRATCH / "editable"
     shutil.rmtree(folder, ignore_errors=True)
@@ -164,29 +274,20 @@ def _editable(clone: Path) -> str:
     packages = sysconfig.get_path("purelib")
     (here / "wins.pth").write_text(f"{packages}\nimport sys; sys.path.insert(0, {str(ROOT)!r})\n")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    answer = _gate(clone, "signature", python=str(python))
-    return _complaint(3, ("expected the staged tree",), answer)
+    answer = bench.clone.gate("signature", "--fast", python=str(python))
+    return _answered("an editable install that wins", 3, ["expected the staged tree"], answer)
 
 
-def _shallow(clone: Path) -> str:
+def _shallow(bench: Bench) -> Result:
     """A clone of the last commit only, whose code is not the baselines' code."""
-    with _changed_commit(clone) as changed:
-        shallow = SCRATCH / "shallow"
-        shutil.rmtree(shallow, ignore_errors=True)
-        _git(SCRATCH, "clone", "-q", "--depth", "1", changed.as_uri(), str(shallow))
-        answer = _gate(shallow, "signature")
-    return _complaint(4, ("signature.Cold, baseline", "git fetch --unshallow"), answer)
-
-
-@contextmanager
-def _changed_commit(clone: Path) -> Iterator[Path]:
-    with (clone / "optimizer" / "errors.py").open("a", encoding="utf-8") as stream:
-        stream.write("\n# a commit after the baselines\n")
-    _git(clone, "commit", "-aqm", "a change")
-    try:
-        yield clone
-    finally:
-        _git(clone, "reset", "-q", "--hard", "HEAD~1")
+    bench.clone.touch()
+    bench.clone.commit("a commit after the baselines")
+    folder = SCRATCH / "shallow"
+    shutil.rmtree(folder, ignore_errors=True)
+    git(SCRATCH, "clone", "-q", "--depth", "1", bench.clone.folder.as_uri(), str(folder))
+    answer = Clone(folder, "HEAD").gate("signature", "--fast")
+    says = ["signature.Cold, baseline", "git fetch --unshallow"]
+    return _answered("a shallow clone", 4, says, answer)
 
 
 if __name__ == "__main__":

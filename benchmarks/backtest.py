@@ -26,7 +26,7 @@ def _momentum(close: Any, bars: Any, lookback: int) -> Any:
 
 @_hot_path(
     claim="tracker",
-    witnesses=("bytecodes", "cpu"),
+    witnesses=("bytecodes", "instructions", "memory", "cpu", "wall", "claim"),
     slow_before=("many",),
     claim_at="monthly",
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks._registry import hot_path as _hot_path
 
+_WITNESSES = ("bytecodes", "instructions", "memory", "cpu", "wall", "claim")
 _SETS = 1_000
 _DISTINCT = 600  # the rest repeat one of these: the reports call 30-50% duplicates typical
 
@@ -67,7 +68,7 @@ class _Signing:
         return _first_seen(before) == _first_seen(after) and len(set(after)) == _DISTINCT
 
 
-@_hot_path(claim="", witnesses=("bytecodes", "cpu"), claim_at=_SETS)
+@_hot_path(claim="", witnesses=_WITNESSES, claim_at=_SETS)
 class Cold(_Signing):
     """`param_signature` of each set, nothing remembered."""
 
@@ -76,7 +77,7 @@ class Cold(_Signing):
         return [sign(params) for params in self.sets]
 
 
-@_hot_path(claim="signature-warm", witnesses=("bytecodes", "cpu"), claim_at=_SETS)
+@_hot_path(claim="signature-warm", witnesses=_WITNESSES, claim_at=_SETS)
 class Warm(_Signing):
     """The same through an LRU of 5,000 entries that has seen every set before."""
 

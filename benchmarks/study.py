@@ -63,7 +63,7 @@ def _run(objective: Callable[[Any], float], n_trials: int) -> list[float]:
 
 @_hot_path(
     claim="",
-    witnesses=("statements", "steps", "commits", "fsyncs", "bytecodes", "cpu"),
+    witnesses=("statements", "steps", "commits", "fsyncs", "instructions", "memory", "cpu", "wall"),
     slow_before=(200,),
     uncounted=(200,),
     untimed=(20,),

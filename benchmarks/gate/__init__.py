@@ -3,17 +3,23 @@
 The core is standard library only and knows nothing of the project it judges: `project.py` reads
 what to judge, `contract.py` says what a suite must offer. Way of a verdict through the files:
 
-    cli          what was asked, progress, exit code
-    project      which folders, which suite
-    repository   both sides' code out of git, staged side by side
-    baselines    what is stored about each hot path, and whether it can be used
-    measure      the order of the measurements
-      harness    one worker process, seen from here
-      worker     the same process, seen from inside
-      counters   exact counts of one call
-    rules        the numbers that separate noise from a regression
-    judge        measurements -> findings
-    report       findings -> table (table), sentences, JSON
-    ratio        before against after, for claims and baselines
-    rebaseline   moving a baseline, on purpose
+    cli            what was asked, progress, exit code
+    project        which folders, which suite      foreign, asv_suite: any project with an asv suite
+    repository     both sides' code out of git, staged side by side
+    baselines      what is stored about each hot path, and whether it can be used
+    reach          which hot paths can import a changed file (imports: what a file imports)
+    measuring      the order of the measurements
+      exact        counts and agreement, on one core
+      pairs        CPU and wall time of both sides at once, on the other (clocks)
+      ratio        before against after, for claims and baselines
+      harness      one worker process, seen from here (own: the gate's own code for it)
+      worker       the same process, seen from inside
+      instruments  counters (strace), callgrind (compiled), memory
+    outcome        what was measured of one case
+    rules          the numbers that separate noise from a regression
+    judge          measurements -> findings
+    evidence       what findings were made of; grown: what grew
+    report         findings -> table, sentences, JSON
+      view         a stored report, for html (html_path, html_style, strip), junit, markdown
+    rebaseline     moving a baseline, on purpose
 """

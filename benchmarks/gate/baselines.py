@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from . import files
 from .errors import BaselineError
-from .files import replace
 from .repository import Repository
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What exact counters depend on besides the code."""
+    """What the numbers depend on besides the code."""
 
     python: str
     packages: dict[str, str]
-    counting: str  # version of the counting, and the instrument of bytecodes
+    instruments: dict[str, str]  # exact instrument -> its identity; absent where it could not count
+    processor: str = ""
 
-    def difference(self, other: Environment) -> str:
-        """The first thing in which two environments differ, in words; empty if they are equal."""
+    def difference(self, other: Environment, instrument: str = "") -> str:
+        """The first thing in which two environments differ, in words; empty if they are equal.
+
+        With `instrument`, what its counts depend on is compared too.
+        """
         if self.python != other.python:
             return f"{other.python} instead of {self.python}"
-        if self.counting != other.counting:
-            return f"counting {other.counting} instead of {self.counting}"
         for name in sorted({*self.packages, *other.packages}):
             mine, theirs = self.packages.get(name, "absent"), other.packages.get(name, "absent")
             if mine != theirs:
                 return f"{name} {theirs} instead of {mine}"
+        mine, theirs = (e.instruments.get(instrument, "absent") for e in (self, other))
+        if instrument and mine != theirs:
+            return f"{instrument} counted by {theirs} instead of {mine}"
         return ""
 
 
@@ -68,14 +73,32 @@ def read_baseline(file: Path) -> Baseline:
             f"restore it from git, or move it with rebaseline"
         ) from None
     if baseline.path != file.stem:
-        raise BaselineError(f"{file.name} holds the baseline of {baseline.path}: rename it")
+        raise BaselineError(
+            f"{file.name} holds the baseline of {baseline.path}: rename it back, then use "
+            f"`velocity-gate rename {baseline.path} {file.stem}`"
+        )
     return baseline
 
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
     """Store a baseline; a reader sees the old file or the new one, never a part."""
     target = baseline_file(folder, baseline.path)
-    replace(target, json.dumps(asdict(baseline), indent=1, sort_keys=True) + "\n")
+    files.replace(target, json.dumps(asdict(baseline), indent=1, sort_keys=True) + "\n")
+    return target
+
+
+def rename(folder: Path, old: str, new: str) -> Path:
+    """Give the baseline of `old` to `new`; returns its new file.
+
+    Raises `BaselineError` where there is none, or `new` has one already.
+    """
+    source, target = baseline_file(folder, old), baseline_file(folder, new)
+    if not source.is_file():
+        raise BaselineError(f"{old} has no baseline in {folder.name}/")
+    if target.exists():
+        raise BaselineError(f"{new} has a baseline already: remove one of the two first")
+    write_baseline(folder, replace(read_baseline(source), path=new))
+    source.unlink()
     return target
 
 

@@ -1,4 +1,4 @@
-"""The command line: `check` (the default) and `rebaseline`."""
+"""The command line: a check (the default), `rebaseline` and `rename`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import html, junit, markdown
+from .baselines import rename
 from .errors import GateError
-from .project import read_project
+from .files import replace
+from .foreign import describe_foreign, find_config
+from .project import Project, describes_itself, read_project
 from .rebaseline import rebaseline
 from .rules import CAREFUL, FAST
 from .run import Run
 
-LAST = "last.json"
+LAST, PAGE = "last.json", "last.html"
 INTERRUPTED = 130
 
 EXIT_CODES = """\
@@ -35,10 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
-    moving = words[:1] == ["rebaseline"]
-    options = (_rebaseline_parser() if moving else _check_parser()).parse_args(words[moving:])
+    commands = {
+        "rebaseline": (_rebaseline_parser, _rebaseline),
+        "rename": (_rename_parser, _rename),
+    }
+    command = words.pop(0) if words[:1] and words[0] in commands else ""
+    parser, act = commands.get(command, (_check_parser, _check))
+    options = parser().parse_args(words)
     try:
-        return _rebaseline(options) if moving else _check(options)
+        return act(options)
     except GateError as error:
         print(f"gate: {error}", file=sys.stderr)
         return error.code
@@ -48,15 +57,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    project = read_project(options.root.resolve())
+    project, against = _project(options)
     rule = FAST if options.fast else CAREFUL
     file = options.json or project.scratch_dir / LAST
     file.unlink(missing_ok=True)  # a run that ends early must not leave an older verdict behind
-    report = Run(project, options.names, rule, _Progress()).judge()
+    page = options.html or project.scratch_dir / PAGE
+    page.unlink(missing_ok=True)
+    run = Run(
+        project,
+        options.names,
+        rule,
+        _Progress(),
+        every=options.all,
+        changed=options.changed,
+        against=against,
+    )
+    report = run.judge()
     print("\n".join(report.lines()))
     report.write(file)
-    print(f"report: {file}")
+    table = report.table()
+    replace(page, html.render(table))
+    for target, form in ((options.junit, junit), (options.markdown, markdown)):
+        if target:
+            replace(target, form.render(table))
+    print(f"report: {page} (numbers: {file})")
     return report.exit_code
+
+
+def _project(options: argparse.Namespace) -> tuple[Project, str]:
+    """The project, and the commit to compare with; empty for its stored baselines.
+
+    A project that only has an asv suite stores none: HEAD is what its working tree is compared
+    with.
+    """
+    root = options.root.resolve()
+    if describes_itself(root) or not (options.code or find_config(root)):
+        return read_project(root), options.against
+    return describe_foreign(root, code=options.code), options.against or "HEAD"
 
 
 def _rebaseline(options: argparse.Namespace) -> int:
@@ -70,6 +107,13 @@ def _rebaseline(options: argparse.Namespace) -> int:
     )
     print("\n".join(report.lines()))
     print("stored (commit them):", *files, sep="\n  ")
+    return 0
+
+
+def _rename(options: argparse.Namespace) -> int:
+    project = read_project(options.root.resolve())
+    file = rename(project.baseline_dir, options.old, options.new)
+    print(f"renamed (commit it): {file}")
     return 0
 
 
@@ -96,13 +140,46 @@ def _parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _rename_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="velocity-gate rename", description="Keep a renamed hot path's baseline."
+    )
+    parser.add_argument("old", help="the hot path's old name")
+    parser.add_argument("new", help="its new name")
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the project (default: here)")
+    return parser
+
+
 def _check_parser() -> argparse.ArgumentParser:
     parser = _parser(
         "Compare the working tree's hot paths with their stored baselines. Without NAME: all of "
-        "them. `velocity-gate rebaseline --help` tells how a baseline moves."
+        "them. `velocity-gate rebaseline --help` tells how a baseline moves, `velocity-gate "
+        "rename --help` how it follows a hot path's new name."
     )
     parser.add_argument("--fast", action="store_true", help="fewer pairs, wider limits")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
+    parser.add_argument(
+        "--all", action="store_true", help="count instructions of unchanged hot paths, too"
+    )
+    parser.add_argument(
+        "--changed", action="store_true", help="only hot paths that import a changed file"
+    )
+    parser.add_argument(
+        "--against",
+        default="",
+        metavar="COMMIT",
+        help="compare with a commit instead of the stored baselines (asv suites: default HEAD)",
+    )
+    parser.add_argument(
+        "--code",
+        default="",
+        metavar="FOLDER",
+        help="the package to judge, for a project that has an asv suite and no settings of ours",
+    )
+    for form, where in (("json", LAST), ("html", PAGE), ("junit", ""), ("markdown", "")):
+        default = f" (default: {where} in the scratch folder)" if where else ""
+        parser.add_argument(
+            f"--{form}", type=Path, metavar="FILE", help=f"write the report there{default}"
+        )
     return parser
 
 

@@ -47,6 +47,10 @@ class Case(Protocol):
     def has_before(self) -> bool:
         """Whether there is a `before` to take a claim ratio of in reasonable time."""
 
+    @property
+    def cpu_floor(self) -> float | None:
+        """The least speedup (before / after, CPU time) promised of this case, anywhere."""
+
     def open(self) -> Body:
         """Set it up; raises `NotImplementedError` where the code under test lacks the part."""
 
@@ -61,8 +65,16 @@ class HotPath(Protocol):
     def witnesses(self) -> Sequence[str]: ...
 
     @property
+    def claim(self) -> str:
+        """The reported speedup it reproduces; empty if none."""
+
+    @property
+    def source(self) -> str:
+        """Its file below the suite's folder: what it imports decides which changes reach it."""
+
+    @property
     def clock(self) -> str:
-        """`"thread"`, or `"process"` where the body uses threads."""
+        """`"thread"`; `"process"` where the body uses threads, `"tree"` where processes."""
 
     @property
     def workload(self) -> str:

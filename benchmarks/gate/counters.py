@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import sqlite3
 import sys
 from collections import Counter
@@ -27,6 +28,7 @@ from typing import Any
 
 from .contract import Body
 from .errors import NotMeasuredError
+from .instruments import Counts, Details
 
 VERSION = 1  # of the way of counting; counts of different versions are never compared
 
@@ -42,6 +44,7 @@ _EVENTS = {
 }
 # Statements that commit nothing of their own. (A WITH may write: it counts, as a write would.)
 _READ_ONLY = frozenset({"SELECT", "PRAGMA", "BEGIN", "EXPLAIN", "ROLLBACK", "SAVEPOINT"})
+LARGEST = 100  # functions that details name
 _MARKER_FD = 2**30  # no file: its fsync fails at once and does nothing but show up in strace's log
 
 
@@ -52,15 +55,32 @@ class CallCounter:
         self._fsync_log = fsync_log
         self._on = False
         self._seen: Counter[str] = Counter()
+        self._things: dict[str, Counter[str]] = {}  # filled only where details are asked for
         sys.addaudithook(self._audit)
         self._wrap_connect()
 
-    def count(self, body: Body) -> dict[str, int]:
+    def count(self, body: Body) -> Counts:
         """Counters of one `after` call; each pass starts from `fresh`."""
         counts = self._effects(body)
         counts["bytecodes"] = _bytecodes(body)
         counts.update(_calls(body))
         return counts
+
+    def details(self, body: Body) -> Details:
+        """The statements, the files opened, and each function's bytecodes."""
+        self._things = {"SQL statements": Counter(), "files opened": Counter()}
+        try:
+            self._effects(body)
+            found: Details = {kind: dict(seen) for kind, seen in self._things.items()}
+        finally:
+            self._things = {}
+        by_code: Counter[CodeType] = Counter()
+        _bytecodes(body, by_code)
+        functions: Counter[str] = Counter()
+        for code, count in by_code.items():
+            functions[_function(code)] += count
+        found["bytecodes by function"] = dict(functions.most_common(LARGEST))
+        return found
 
     def _effects(self, body: Body) -> dict[str, int]:
         body.fresh()
@@ -79,6 +99,8 @@ class CallCounter:
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._on and event in _EVENTS:
             self._seen[_EVENTS[event]] += 1
+            if event == "open" and self._things:
+                self._things["files opened"][os.path.basename(str(arguments[0]))] += 1
 
     def _wrap_connect(self) -> None:
         """Watch every connection. (At the audit event of a connection it cannot be used yet.)"""
@@ -103,6 +125,8 @@ class CallCounter:
             first = words[0] if words else ""
             if self._on:
                 self._seen["statements"] += 1
+                if self._things:
+                    self._things["SQL statements"][_without_values(text)] += 1
                 if first in {"COMMIT", "END"} or not (inside or first in _READ_ONLY):
                     self._seen["commits"] += 1
             if first in {"BEGIN", "COMMIT", "END"} or (first == "ROLLBACK" and "TO" not in words):
@@ -142,20 +166,43 @@ def _mark() -> None:
         os.fsync(_MARKER_FD)
 
 
-def _bytecodes(body: Body) -> int:
+def identity() -> str:
+    """What counts depend on besides Python and packages: the way of counting."""
+    how = "monitoring" if sys.version_info >= (3, 12) else "settrace"
+    return f"{VERSION} {how}"
+
+
+def _without_values(statement: str) -> str:
+    """SQLite reports a statement with its values in it: the same statement, whatever they are."""
+    text = re.sub(r"[xX]?'(?:[^']|'')*'", "?", " ".join(statement.split()))
+    text = re.sub(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", "?", text)
+    return re.sub(r"\?(?:, ?\?)+", "?, ...", text)
+
+
+def _function(code: CodeType) -> str:
+    """A function's name for people: module file and qualified name, no folders."""
+    file = Path(code.co_filename)
+    place = f"{file.parent.name}/{file.name}" if file.suffix == ".py" else file.name
+    return f"{code.co_qualname} ({place})"
+
+
+def _bytecodes(body: Body, by_code: Counter[CodeType] | None = None) -> int:
+    """How many bytecodes; with `by_code`, of which code object each."""
     body.fresh()
     if sys.version_info >= (3, 12):
-        return _monitored(body.after)
-    return _traced(body.after)
+        return _monitored(body.after, by_code)
+    return _traced(body.after, by_code)
 
 
-def _traced(call: Callable[[], Any]) -> int:
+def _traced(call: Callable[[], Any], by_code: Counter[CodeType] | None) -> int:
     count = 0
 
     def inner(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal count
         if event == "opcode":
             count += 1
+            if by_code is not None:
+                by_code[frame.f_code] += 1
         return inner
 
     def outer(frame: FrameType, event: str, argument: Any) -> Any:
@@ -174,7 +221,7 @@ def _traced(call: Callable[[], Any]) -> int:
     return count
 
 
-def _monitored(call: Callable[[], Any]) -> int:
+def _monitored(call: Callable[[], Any], by_code: Counter[CodeType] | None) -> int:
     monitoring = getattr(sys, "monitoring")  # noqa: B009 - absent from the 3.11 that mypy checks
     tool, count = monitoring.PROFILER_ID, 0
 
@@ -183,6 +230,8 @@ def _monitored(call: Callable[[], Any]) -> int:
         if code.co_filename == __file__:
             return monitoring.DISABLE
         count += 1
+        if by_code is not None:
+            by_code[code] += 1
         return None
 
     monitoring.use_tool_id(tool, "gate")

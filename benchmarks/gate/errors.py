@@ -27,6 +27,16 @@ class NotMeasuredError(GateError):
     code = 3
 
 
+class SkippedError(GateError):
+    """The suite itself skips a case on one side; where it skips both, that is no failure."""
+
+    code = 3
+
+    def __init__(self, message: str, side: str) -> None:
+        super().__init__(message)
+        self.side = side
+
+
 class BaselineError(GateError):
     """A stored baseline is missing, damaged or out of reach."""
 

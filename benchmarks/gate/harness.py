@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .errors import BaselineError, BodyRaisedError, GateError, NotMeasuredError
+from .errors import BaselineError, BodyRaisedError, GateError, NotMeasuredError, SkippedError
+from .instruments import Kind, wrap
+from .own import PACKAGE
 
 ANSWER_TIMEOUT_S = 600.0
 EXIT_TIMEOUT_S = 5.0  # a body that hangs, or left a thread running, is killed after it
@@ -25,7 +25,7 @@ _ERRORS: dict[int, type[GateError]] = {
     cls.code: cls for cls in (BodyRaisedError, NotMeasuredError, BaselineError)
 }
 
-
+SUITE = "VELOCITY_GATE_SUITE"  # environment of a worker: the staged folder of the suite
 HEAD, BASE = "this code", "the baseline"  # how sentences call the sides
 
 
@@ -34,10 +34,12 @@ class Side:
     """One side's code: the package, its stage, and the suite that drives both sides."""
 
     name: str  # HEAD or BASE
-    code: str
-    stage: Path
+    package: str
+    stage: Path  # what holds the package: a folder for the module search path
     suite_stage: Path
     loader: str
+    home: Path  # what holds the gate itself
+    suite: str = ""  # folder of the suite below its stage
 
 
 class WorkerProcess:
@@ -47,21 +49,19 @@ class WorkerProcess:
     does.
     """
 
-    def __init__(self, side: Side, *, core: int | None = None, count: bool = False) -> None:
+    def __init__(
+        self, side: Side, *, core: int | None = None, instrument: Kind | None = None
+    ) -> None:
         self._side = side
         self._scratch = tempfile.TemporaryDirectory(prefix="gate-worker-")
         scratch = Path(self._scratch.name)
         self._stderr = (scratch / "stderr").open("w+b")
-        command = [sys.executable, "-m", f"{__package__}.worker", "--code", side.code]
+        command = [sys.executable, "-m", f"{PACKAGE}.worker", "--package", side.package]
         command += ["--stage", str(side.stage), "--loader", side.loader]
         if core is not None:
             command += ["--core", str(core)]
-        if count:
-            command += ["--count"]
-            if fsyncs_can_be_counted():
-                log = scratch / "fsyncs"
-                log.touch()
-                command = [*_strace(log), *command, "--strace", str(log)]
+        if instrument is not None:
+            command = wrap(instrument, [*command, "--instrument", instrument], scratch / "log")
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -102,7 +102,7 @@ class WorkerProcess:
             self._scratch.cleanup()
 
     def kill(self) -> None:
-        """End the process now, with strace around it and whatever its body started."""
+        """End the process now, with the instrument around it and whatever its body started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)  # the group may outlive its leader
 
@@ -149,6 +149,8 @@ class WorkerProcess:
         if not line:
             raise self._death()
         answer: dict[str, Any] = json.loads(line)
+        if answer.get("skipped"):
+            raise SkippedError(f"{self._side.name}: {answer['error']}", self._side.name)
         if "error" in answer:
             kind = _ERRORS.get(answer["code"], BodyRaisedError)
             if self._side.name == BASE:  # today's suite cannot drive the old code
@@ -169,12 +171,13 @@ class WorkerProcess:
 
 def _environment(side: Side, scratch: Path) -> dict[str, str]:
     """The worker's environment: nothing of the caller's decides which code runs."""
-    dropped = ("PYTHON", "NUMBA_", f"{side.code.upper()}_")
+    dropped = ("PYTHON", "NUMBA_", f"{side.package.upper()}_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return kept | {
         "PYTHONSAFEPATH": "1",
         "PYTHONNOUSERSITE": "1",
-        "PYTHONPATH": os.pathsep.join([str(side.stage), str(side.suite_stage)]),
+        "PYTHONPATH": os.pathsep.join(map(str, (side.stage, side.suite_stage, side.home))),
+        SUITE: str(side.suite_stage / side.suite),
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -187,18 +190,3 @@ def _environment(side: Side, scratch: Path) -> dict[str, str]:
         "NUMPY_MADVISE_HUGEPAGE": "0",
         "TMPDIR": str(scratch),  # what a killed body leaves behind goes with the worker
     }
-
-
-def _strace(log: Path) -> list[str]:
-    calls = "trace=fsync,fdatasync,syncfs,sync_file_range,msync"
-    return ["strace", "-f", "-qq", "-e", calls, "-o", str(log), "--"]
-
-
-@functools.cache
-def fsyncs_can_be_counted() -> bool:
-    """Whether strace is here and may trace; asked once."""
-    if shutil.which("strace") is None:
-        return False
-    with tempfile.TemporaryDirectory(prefix="gate-strace-") as folder:
-        command = [*_strace(Path(folder) / "log"), sys.executable, "-c", ""]
-        return subprocess.run(command, capture_output=True).returncode == 0

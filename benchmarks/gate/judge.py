@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .baselines import Baseline
+from .baselines import Baseline, Environment
 from .errors import BaselineError, GateError, NotMeasuredError
-from .measure import Outcome
-from .rules import BYTECODES_TOLERANCE, CpuRule, Paired, Verdict, counter_increased
+from .outcome import Outcome
+from .rules import (
+    LOST_CLAIM,
+    SLOWER_WALL,
+    WALL_AGAIN,
+    CpuRule,
+    Paired,
+    Verdict,
+    allowed_growth,
+    counter_increased,
+)
 
 REGRESSION = 1
+UNCOUNTED = frozenset({"cpu", "wall", "claim"})  # witnesses that are no counters
+COUNTER_OF = {"memory": "peak_bytes"}  # witness -> the counter that shows it was measured
+INSTRUMENTAL = frozenset({"bytecodes", "instructions"})  # fewer of them is no news by itself
 EXIT_ORDER = (2, 3, 4, 1)  # where several hold, the first of these is the exit code
 
 
@@ -58,7 +71,8 @@ def orphan(path: str) -> Finding:
         "declaration",
         Verdict.NOT_MEASURED,
         f"{path}, declaration: it has a baseline, but no suite declares it: restore the hot "
-        f"path, or delete its baseline in the commit that removes it",
+        f"path, delete its baseline in the commit that removes it, or, where it has a new name, "
+        f"`velocity-gate rename {path} NEW`",
         NotMeasuredError.code,
     )
 
@@ -87,28 +101,76 @@ def judge_agreement(path: str, case: str, outcome: Outcome) -> list[Finding]:
     return [Finding(path, case, "agreement", Verdict.FAILED, sentence, 2)]
 
 
-def judge_counters(
-    path: str, case: str, before: dict[str, int], now: dict[str, int], again: dict[str, int] | None
-) -> list[Finding]:
-    """One finding for each counter; an increase must show in a second process (`again`) too."""
+def judge_counters(path: str, case: str, outcome: Outcome) -> list[Finding]:
+    """One finding for each counter; an increase must show again with both sides counted here."""
     findings = []
-    for name in sorted({*before, *now}):
-        if name not in before or name not in now:
-            continue  # fsyncs, where strace is missing on one side; said by the report
+    before, now, again = outcome.base_counters, outcome.counters, outcome.again
+    for name in sorted(before.keys() & now.keys()):
         old, new = before[name], now[name]
-        change = (new - old) / old if old else None
+        worse = counter_increased(name, old, new)
+        if worse and again is not None and name in again.before.keys() & again.now.keys():
+            old, new = again.before[name], again.now[name]
+            worse = counter_increased(name, old, new)
         verdict, sentence, code = Verdict.SAME, "", 0
-        confirmed = again is None or counter_increased(name, old, again.get(name, new))
-        if counter_increased(name, old, new) and confirmed:
-            allowed = f"{BYTECODES_TOLERANCE:.0%} more" if name == "bytecodes" else "no more"
-            sentence = f"{path}[{case}], {name}: rose from {old:,} to {new:,} ({allowed} allowed)"
+        if worse:
+            sentence = (
+                f"{path}[{case}], {name}: rose from {old:,} to {new:,} "
+                f"({allowed_growth(name)} allowed)"
+            )
             verdict, code = Verdict.WORSE, REGRESSION
-        elif new < old and name != "bytecodes":
+        elif allowed_growth(name).exceeded(new, old) and name not in INSTRUMENTAL:
             verdict = Verdict.BETTER
+        change = (new - old) / old if old else None
         findings.append(
             Finding(path, case, name, verdict, sentence, code, float(old), float(new), change)
         )
     return findings
+
+
+def judge_wall(path: str, case: str, outcome: Outcome) -> list[Finding]:
+    """The last net: wall time, where it more than doubled in every look at it."""
+    if not outcome.wall:
+        return []
+    ratio = statistics.median(outcome.wall)
+    worse = min(outcome.wall) > SLOWER_WALL and len(outcome.wall) >= WALL_AGAIN
+    sentence = (
+        f"{path}[{case}], wall time: {ratio:.1f} times the baseline's (median of "
+        f"{len(outcome.wall)} process pairs; limit {SLOWER_WALL:g}): it waits for something"
+    )
+    verdict, code = (Verdict.WORSE, REGRESSION) if worse else (Verdict.SAME, 0)
+    said = sentence if worse else ""
+    return [Finding(path, case, "wall", verdict, said, code, change=ratio - 1.0)]
+
+
+def claim_floor(case: dict[str, Any], baseline: Baseline, here: Environment) -> float | None:
+    """The least before/after ratio that is no failure; None if nothing is promised.
+
+    `cpu_floor` holds anywhere; nine tenths of the stored ratio (of its lower bound) hold only on
+    the processor and with the packages that it was measured with.
+    """
+    floors = [] if case["cpu_floor"] is None else [case["cpu_floor"]]
+    stored = baseline.ratios.get(case["label"])
+    same = not baseline.environment.difference(here)
+    if stored and same and baseline.environment.processor == here.processor:
+        floors.append(LOST_CLAIM * stored["low"])  # what was sure then
+    return max(floors, default=None)
+
+
+def judge_claim(path: str, case: str, outcome: Outcome, floor: float | None) -> list[Finding]:
+    """Whether the speedup over the slow way still holds."""
+    if outcome.claim is None or floor is None:
+        return []
+    now, worse = outcome.claim, False
+    if outcome.claim_spread is not None:
+        now, _, high = outcome.claim_spread
+        worse = high < floor
+    sentence = (
+        f"{path}[{case}], claim: after is {now:.3g} times as fast as before, "
+        f"at least {floor:.3g} expected"
+    )
+    verdict, code = (Verdict.WORSE, REGRESSION) if worse else (Verdict.SAME, 0)
+    said = sentence if worse else ""
+    return [Finding(path, case, "claim", verdict, said, code, before=floor, now=now)]
 
 
 def judge_cpu(
@@ -155,18 +217,30 @@ def _cpu_finding(
 
 
 def missing(
-    path: str, case: dict[str, Any], witnesses: Sequence[str], outcome: Outcome
+    path: str,
+    case: dict[str, Any],
+    witnesses: Sequence[str],
+    outcome: Outcome,
+    exempt: Collection[str],
 ) -> list[Finding]:
-    """What a case declares and nobody measured: the gate fails closed."""
+    """What a case declares and nobody measured: the gate fails closed.
+
+    `exempt` names what cannot be had on this machine; the report says so.
+    """
     lacking = []
     if case["timed"] and outcome.first is None:
         lacking.append("cpu")
+    if case["timed"] and "wall" in witnesses and not outcome.wall:
+        lacking.append("wall")
     if case["compared"] and outcome.agree is None:
         lacking.append("agreement")
     if case["counted"]:
         counted = outcome.counters.keys() & outcome.base_counters.keys()
-        exempt = {"cpu", "fsyncs"}  # fsyncs need strace; a note says where it is missing
-        lacking += [name for name in witnesses if name not in counted and name not in exempt]
+        unreached = {str(kind) for kind in outcome.unreached}
+        wanted = [name for name in witnesses if name not in UNCOUNTED]
+        names = [COUNTER_OF.get(name, name) for name in wanted if name not in unreached]
+        spared = {COUNTER_OF.get(name, name) for name in exempt}
+        lacking += [name for name in names if name not in counted and name not in spared]
         lacking += [] if counted else ["counters"]
     label = case["label"]
     return [
@@ -180,3 +254,16 @@ def missing(
         )
         for name in lacking
     ]
+
+
+def blind(path: dict[str, Any], counters: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Witnesses that a hot path should declare, judged by what it was seen to do.
+
+    `counters`: case -> counter -> value.
+    """
+    seen = {name for counts in counters.values() for name, value in counts.items() if value}
+    wanted = {"cpu"}
+    if "statements" in seen:
+        wanted |= {"statements", "steps", "commits", "fsyncs"}
+    wanted |= seen & {"opens", "listings", "processes"}
+    return sorted(wanted - set(path["witnesses"]))

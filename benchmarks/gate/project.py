@@ -17,11 +17,17 @@ class Project:
     """A git project with a suite of hot paths, as `[tool.velocity-gate]` describes it."""
 
     root: Path
-    code: str  # top-level package that is compared, staged from both sides
+    code: str  # folder of the package that is compared, staged from both sides
     suite: str  # folder of the suite, staged from the working tree for both sides
     loader: str  # "module:function" that returns the hot paths
     baselines: str  # folder of the stored baselines
     scratch: str = ".gate"
+    graph: bool = True  # whether imports tell which changes reach a hot path
+
+    @property
+    def package(self) -> str:
+        """The name that `code` is imported by."""
+        return self.code.rpartition("/")[2]
 
     @property
     def scratch_dir(self) -> Path:
@@ -30,6 +36,17 @@ class Project:
     @property
     def baseline_dir(self) -> Path:
         return self.root / self.baselines
+
+
+def describes_itself(root: Path) -> bool:
+    """Whether the project has a `[tool.velocity-gate]`; a broken file counts as one."""
+    file = root / "pyproject.toml"
+    try:
+        return TABLE in tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+    except OSError:
+        return False
+    except ValueError:
+        return True
 
 
 def read_project(root: Path) -> Project:

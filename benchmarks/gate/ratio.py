@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from .errors import BodyRaisedError
 from .harness import Side, WorkerProcess
-from .measure import Key, Plan, pair_core
+from .outcome import Key, pair_core
+from .pairs import Plan
 from .rules import trimmed_mean
 
 PROCESSES = 5
@@ -28,45 +29,59 @@ class Ratio:
     after_s: float
 
 
+@dataclass(frozen=True)
+class Interleaved:
+    """Before and after by turns in one process; seconds a call."""
+
+    before: dict[str, float]
+    after: dict[str, float]
+
+    def ratio(self, clock: str) -> float:
+        return self.before[clock] / max(self.after[clock], 1e-9)
+
+
 def claim_ratio(side: Side, key: Key, *, quick: bool = False) -> Ratio:
     """Interleave before and after in fresh processes; `quick` takes two processes.
 
     Raises `BodyRaisedError` where the sides disagree: then no time of theirs counts.
     """
-    cpu: list[float] = []
-    wall: list[float] = []
-    before_s: list[float] = []
-    after_s: list[float] = []
+    found: list[Interleaved] = []
     processes = 2 if quick else PROCESSES
-    while len(cpu) < processes:
+    while len(found) < processes:
         with WorkerProcess(side, core=pair_core()) as worker:
-            warm = worker.ask("open", path=key[0], case=key[1])
-            plan = Plan.of(warm["cpu_s"])
-            if not cpu and not worker.ask("compare")["agree"]:
-                raise BodyRaisedError(f"{key[0]}[{key[1]}]: before and after disagree")
-            first = worker.ask("measure", calls=1, side="before")
-            if first["wall_s"] > LONG_S:
-                processes = min(processes, 3)
-            rounds = 1 if first["wall_s"] > LONG_S else ROUNDS
-            slow = [first] if rounds == 1 else []
-            fast = [worker.ask("measure", calls=plan.calls)] if rounds == 1 else []
-            while len(slow) < rounds:
-                slow.append(worker.ask("measure", calls=1, side="before"))
-                fast.append(worker.ask("measure", calls=plan.calls))
-        cpu.append(math.log(_mean(slow, "cpu_s") / _mean(fast, "cpu_s")))
-        wall.append(math.log(_mean(slow, "wall_s") / _mean(fast, "wall_s")))
-        before_s.append(_mean(slow, "wall_s"))
-        after_s.append(_mean(fast, "wall_s"))
+            found.append(interleave(worker, key, compare=not found))
+        if found[-1].before["wall_s"] > LONG_S:
+            processes = min(processes, 3)
+    cpu = [math.log(one.ratio("cpu_s")) for one in found]
     mean, spread = statistics.fmean(cpu), 3 * statistics.stdev(cpu) / math.sqrt(len(cpu))
     return Ratio(
         cpu=math.exp(mean),
         low=math.exp(mean - spread),
         high=math.exp(mean + spread),
-        wall=math.exp(statistics.fmean(wall)),
-        before_s=statistics.fmean(before_s),
-        after_s=statistics.fmean(after_s),
+        wall=math.exp(statistics.fmean(math.log(one.ratio("wall_s")) for one in found)),
+        before_s=statistics.fmean(one.before["wall_s"] for one in found),
+        after_s=statistics.fmean(one.after["wall_s"] for one in found),
     )
 
 
-def _mean(samples: list[dict[str, float]], field: str) -> float:
-    return trimmed_mean([sample[field] for sample in samples])
+def interleave(
+    worker: WorkerProcess, key: Key, *, compare: bool = False, rounds: int = ROUNDS
+) -> Interleaved:
+    """One process's turns; a `before` that takes long runs once."""
+    warm = worker.ask("open", path=key[0], case=key[1])
+    calls = Plan.of(**warm).calls
+    if compare and not worker.ask("compare")["agree"]:
+        raise BodyRaisedError(f"{key[0]}[{key[1]}]: before and after disagree")
+    first = worker.ask("measure", calls=1, side="before")
+    long = first["wall_s"] > LONG_S
+    slow = [first] if long else []
+    fast = [worker.ask("measure", calls=calls)] if long else []
+    while len(slow) < (1 if long else rounds):
+        slow.append(worker.ask("measure", calls=1, side="before"))
+        fast.append(worker.ask("measure", calls=calls))
+    worker.ask("close")
+    return Interleaved(_means(slow), _means(fast))
+
+
+def _means(samples: list[dict[str, float]]) -> dict[str, float]:
+    return {name: trimmed_mean([sample[name] for sample in samples]) for name in samples[0]}

@@ -11,11 +11,12 @@ from pathlib import Path
 from .baselines import Baseline, write_baseline
 from .errors import GateError
 from .judge import REGRESSION
-from .measure import Progress
+from .measuring import Described
+from .outcome import Progress
 from .project import Project
 from .ratio import claim_ratio
 from .report import Report
-from .run import Described, Run
+from .run import Run
 
 
 class RefusedError(GateError):
@@ -37,7 +38,7 @@ def rebaseline(
     Raises `RefusedError` where the tree is not clean, a path failed, or one became slower (or
     cannot be compared with its old baseline) and `accept_regression` is not given.
     """
-    run = Run(project, names, progress=progress)
+    run = Run(project, names, progress=progress, every=True)
     _refuse_dirty(run)
     report = run.judge()
     _refuse_worse(report, accept_regression)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .files import replace
-from .judge import Finding, exit_code
+from .grown import Grown, sentence
+from .judge import UNCOUNTED, Finding, exit_code
 from .rules import Verdict
 from .table import percent, seconds, table
 
@@ -20,6 +21,8 @@ _RANK = (
     Verdict.BETTER,
     Verdict.NEW,
     Verdict.SAME,
+    Verdict.UNCHANGED,
+    Verdict.SKIPPED,
 )
 
 
@@ -30,6 +33,8 @@ class Report:
     findings: Sequence[Finding]
     notes: Sequence[str]
     facts: dict[str, Any]  # trees, commit, environment, rule, seconds
+    exempt: Sequence[str] = ()  # witnesses that cannot be had here, and why
+    evidence: dict[str, Any] = field(default_factory=dict)  # pairs, what grew, commits
 
     @property
     def exit_code(self) -> int:
@@ -42,8 +47,11 @@ class Report:
         lines = table(head, rows, right=(1, 2, 3))
         lines += ["", "change: CPU time of this code against the baseline's code; > 0 is slower"]
         lines += [f"note: {note}" for note in self.notes]
+        lines += [f"not measured here: {line}" for line in self.exempt]
         failures = [finding.sentence for finding in self.findings if finding.sentence]
         lines += ["", *failures] if failures else []
+        grew: dict[str, Grown] = self.evidence.get("grew", {})
+        lines += [f"{case}, what grew most: {sentence(found)}" for case, found in grew.items()]
         return [*lines, "", self.last_line()]
 
     def last_line(self) -> str:
@@ -55,18 +63,25 @@ class Report:
         tally = ", ".join(f"{verdicts.count(v)} {v}" for v in reversed(_RANK) if v in verdicts)
         word = {0: "PASS", 1: "REGRESSION", 2: "FAILED", 3: "NOT MEASURED", 4: "NO BASELINE"}
         code = self.exit_code
-        return f"{word[code]}: {len(verdicts)} hot paths: {tally} (exit code {code})"
+        without = ", ".join(line.partition(":")[0] for line in self.exempt)
+        lacking = f", without {without}" if without else ""
+        return f"{word[code]}: {len(verdicts)} hot paths: {tally}{lacking} (exit code {code})"
 
-    def write(self, file: Path) -> None:
-        """The report as JSON; the file is whole or not there."""
-        contents = {
+    def table(self) -> dict[str, Any]:
+        """The whole report, as JSON takes it."""
+        return {
             **self.facts,
             "exit_code": self.exit_code,
             "summary": self.last_line(),
             "notes": list(self.notes),
+            "exempt": list(self.exempt),
             "findings": [asdict(finding) for finding in self.findings],
+            **self.evidence,
         }
-        replace(file, json.dumps(contents, indent=1) + "\n")
+
+    def write(self, file: Path) -> None:
+        """The report as JSON; the file is whole or not there."""
+        replace(file, json.dumps(self.table(), indent=1) + "\n")
 
 
 def _by_case(findings: Iterable[Finding]) -> list[list[Finding]]:
@@ -82,7 +97,7 @@ def _worst(group: Sequence[Finding]) -> Verdict:
 
 def _row(group: Sequence[Finding]) -> tuple[str, ...]:
     cpu = next((finding for finding in group if finding.witness == "cpu"), None)
-    counted = [finding for finding in group if finding.before is not None]
+    counted = [f for f in group if f.before is not None and f.witness not in UNCOUNTED]
     changed = [finding for finding in counted if finding.now != finding.before]
     return (
         group[0].name,

@@ -71,6 +71,23 @@ class Repository:
         """Whether any commit behind HEAD touched `path`."""
         return bool(self.git("log", "-1", "--full-history", "--format=%H", "--", path))
 
+    def commit(self, revision: str) -> str:
+        """Hash of the commit that `revision` names."""
+        found = self._try("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+        if found is None:
+            raise UsageError(f"{revision} names no commit of this clone: fetch it, or name another")
+        return found
+
+    def date(self, commit: str) -> str:
+        """The day a commit was made."""
+        return self.git("log", "-1", "--format=%cs", commit)
+
+    def commits(self, since: str, folder: str) -> list[dict[str, str]]:
+        """Commits after `since` that touched `folder`, the newest first."""
+        lines = self.git("log", "--format=%H%x09%cs%x09%s", f"{since}..HEAD", "--", folder)
+        names = ("hash", "date", "subject")
+        return [dict(zip(names, line.split("\t", 2), strict=True)) for line in lines.splitlines()]
+
     def subtree(self, tree: str, folder: str) -> str:
         """Hash of `folder` inside `tree` (a commit or a tree)."""
         found = self._try("rev-parse", "--verify", f"{tree}:./{folder}")

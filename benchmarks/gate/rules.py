@@ -24,6 +24,8 @@ class Verdict(enum.StrEnum):
     BETTER = "better"
     SAME = "same"
     NEW = "new"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
     WORSE = "worse"
     NOT_MEASURED = "not measured"
     FAILED = "failed"
@@ -43,7 +45,9 @@ class CpuRule:
 CAREFUL = CpuRule(6, 0.012, 24, 0.018, 0.006)
 FAST = CpuRule(5, 0.020, 12, 0.025, 0.010)
 
-BYTECODES_TOLERANCE = 0.01
+SLOWER_WALL = 2.0  # this code over the baseline's: the last net, for what no other witness sees
+WALL_AGAIN = 5  # pairs that must confirm it
+LOST_CLAIM = 0.9  # share of the stored before/after ratio
 BETTER_BELOW = -0.05
 CLEARED_AFTER = 8  # pairs of the second stage
 TRIMMED = 0.2  # share of the rounds dropped at each end before they are averaged
@@ -54,6 +58,7 @@ class Paired:
     """Relative changes, one per pair of fresh processes, as natural logarithms of head / base."""
 
     logs: tuple[float, ...]
+    samples: tuple[tuple[float, float], ...] = ()  # CPU seconds a call of head and base
 
     @property
     def mean(self) -> float:
@@ -96,16 +101,43 @@ def trimmed_mean(values: Sequence[float]) -> float:
     return statistics.fmean(ordered[drop : len(ordered) - drop])
 
 
-def log_ratio(head: Sequence[float], base: Sequence[float]) -> float:
-    """One pair's change: logarithm of the ratio of trimmed means."""
-    now, before = trimmed_mean(head), trimmed_mean(base)
+def log_ratio(now: float, before: float) -> float:
+    """One pair's change: logarithm of the ratio of CPU times."""
     if not (now > 0.0 and before > 0.0):
-        raise NotMeasuredError('it used no CPU time of its own: declare clock="process"?')
+        raise NotMeasuredError('it used no CPU time of its own: declare clock="process" or "tree"?')
     return math.log(now / before)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How much of an increase is let pass: a share of the old value, and a number of units."""
+
+    share: float = 0.0
+    units: float = 0.0
+
+    def exceeded(self, before: float, now: float) -> bool:
+        return now - before > max(before * self.share, self.units)
+
+    def __str__(self) -> str:
+        words = [f"{self.share:.1%}"] if self.share else []
+        words += [f"{self.units:g}"] if self.units else []
+        return f"{' or '.join(words)} more" if words else "no more"
+
+
+_ALLOWED = {
+    "bytecodes": Growth(0.01),
+    "instructions": Growth(0.01),
+    "peak_bytes": Growth(0.01, 256),
+    "allocations": Growth(0.001, 1),
+}
+_NO_GROWTH = Growth()
+
+
+def allowed_growth(counter: str) -> Growth:
+    """What a counter may grow by: nothing, except where counting itself is not exact."""
+    return _ALLOWED.get(counter, _NO_GROWTH)
 
 
 def counter_increased(name: str, before: int, now: int) -> bool:
     """Whether a counter grew past what it is allowed."""
-    if name == "bytecodes":
-        return now > before * (1 + BYTECODES_TOLERANCE)
-    return now > before
+    return allowed_growth(name).exceeded(before, now)

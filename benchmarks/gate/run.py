@@ -5,28 +5,28 @@ from __future__ import annotations
 import datetime
 import re
 import sqlite3
-import sys
 import time
 import tomllib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import counters, judge
+from . import instruments, judge
 from .baselines import Baseline, Environment, find_baseline, orphans
 from .errors import GateError, NotMeasuredError, UsageError
-from .harness import BASE, HEAD, Side, WorkerProcess, fsyncs_can_be_counted
+from .evidence import evidence
+from .harness import BASE, HEAD, Side, WorkerProcess
 from .judge import Finding
-from .measure import Key, Lanes, Outcome, Outcomes, PairedCpu, Progress, count_again, exact
+from .measuring import Described, Measurement, keys_of
+from .outcome import Outcome, Outcomes, Progress
+from .own import source_hash, stage_itself
 from .project import Project
+from .reach import Reach
 from .report import Report
 from .repository import Repository, sweep_stages
-from .rules import CAREFUL, CpuRule, Verdict, counter_increased
-
-Described = dict[str, Any]  # one hot path, as a worker describes it
+from .rules import CAREFUL, CpuRule, Verdict
 
 
 @dataclass
@@ -37,12 +37,17 @@ class Run:
     names: Sequence[str] = ()
     rule: CpuRule = CAREFUL
     progress: Progress = field(default=lambda line: None)
+    every: bool = False  # instructions of hot paths that no change can reach, too
+    changed: bool = False  # only the hot paths that a change can reach
+    against: str = ""  # a commit to compare with, instead of the stored baselines
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.repository = Repository(self.project.root)
         self.outcomes: Outcomes = {}
         self.baselines: dict[str, Baseline] = {}
+        self._reaches: dict[Path, Reach] = {}
+        self._exempt: list[str] = []
 
     # --- what is compared
 
@@ -62,9 +67,18 @@ class Run:
 
     def side(self, name: str, tree: str) -> Side:
         """The staged code of `tree`, driven by the working tree's suite."""
-        stage = self.repository.stage(tree, self.project.code, self.project.scratch_dir)
-        code, loader = self.project.code, self.project.loader
-        return Side(name, code, stage, self._suite_stage, loader)
+        project = self.project
+        stage = self.repository.stage(tree, project.code, project.scratch_dir)
+        holder = (stage / project.code).parent
+        return Side(
+            name=name,
+            package=project.package,
+            stage=holder,
+            suite_stage=self._suite_stage,
+            loader=project.loader,
+            home=stage_itself(project.scratch_dir),
+            suite=project.suite,
+        )
 
     @cached_property
     def head(self) -> Side:
@@ -73,7 +87,9 @@ class Run:
     @cached_property
     def _description(self) -> dict[str, Any]:
         with WorkerProcess(self.head) as worker:
-            return worker.description | worker.ask("environment")
+            description = worker.description | worker.ask("environment")
+        self.notes += description["notes"]
+        return description
 
     @cached_property
     def declared(self) -> list[Described]:
@@ -100,13 +116,18 @@ class Run:
 
     @cached_property
     def environment(self) -> Environment:
-        """What exact counters depend on here."""
+        """What the numbers depend on here."""
         versions: dict[str, str] = self._description["packages"]
         wanted = _requirements(self.project.root)
         packages = {name: v for name, v in versions.items() if name.lower() in wanted}
         packages["sqlite"] = sqlite3.sqlite_version
-        how = "monitoring" if sys.version_info >= (3, 12) else "settrace"
-        return Environment(self._description["python"], packages, f"{counters.VERSION} {how}")
+        identities = {
+            str(kind): instruments.identity(kind)
+            for kind in instruments.Kind
+            if not instruments.unavailable(kind)
+        }
+        description = self._description
+        return Environment(description["python"], packages, identities, description["processor"])
 
     # --- the run
 
@@ -118,28 +139,56 @@ class Run:
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "commit": self.repository.head,
             "tree": self.tree,
+            "gate": source_hash(),
             "environment": asdict(self.environment),
             "rule": asdict(self.rule),
             "seconds": round(time.monotonic() - started, 1),
         }
         sweep_stages(self.project.scratch_dir)
-        return Report(findings, self.notes, facts)
+        return Report(findings, self.notes, facts, self._exempt, self._evidence())
 
     def _findings(self) -> list[Finding]:
         findings = self._read_baselines()
         if not self.declared and not findings:
             raise NotMeasuredError(f"{self.project.suite}/ declares no hot path")
-        judged = [path for path in self.selected if path["name"] in self.baselines]
-        fresh = [path for path in self.selected if path["name"] not in self.baselines]
-        self.outcomes = {key: Outcome() for path in self.selected for key in _keys(path)}
-        self._measure(judged, fresh)
-        again = count_again(self.head, self._increased(judged))
+        left_out = self._left_out()
+        paths = [path for path in self.selected if path["name"] not in left_out]
+        judged = [path for path in paths if path["name"] in self.baselines]
+        fresh = [path for path in paths if path["name"] not in self.baselines]
+        self.outcomes = {key: Outcome() for path in paths for key in keys_of(path)}
+        measurement = Measurement(
+            head=self.head,
+            base=lambda baseline: self.side(BASE, baseline.tree),
+            judged=judged,
+            fresh=fresh,
+            baselines=self.baselines,
+            environment=self.environment,
+            reached=self._reached,
+            rule=self.rule,
+            outcomes=self.outcomes,
+            progress=self.progress,
+            every=self.every,
+            notes=self.notes,
+            exempt=self._exempt,
+        )
+        measurement.run()
+        self._note_processes(paths)
         failed = {finding.path for finding in findings}
-        for path in self.selected:
-            findings += self._judge_path(path, again, new=path["name"] not in failed)
+        for path in paths:
+            findings += self._judge_path(measurement, path, new=path["name"] not in failed)
+        findings += [Finding(name, "", "code", Verdict.UNCHANGED) for name in sorted(left_out)]
+        if all(finding.verdict is Verdict.SKIPPED for finding in findings):
+            raise NotMeasuredError("the suite skips every case that was asked for")
         return findings
 
     def _read_baselines(self) -> list[Finding]:
+        if self.against:
+            commit = self.repository.commit(self.against)
+            tree = self.repository.subtree(commit, self.project.code)
+            self.baselines = {
+                path["name"]: self._ad_hoc(path, commit, tree) for path in self.selected
+            }
+            return []
         findings = []
         for path in self.selected:
             try:
@@ -155,116 +204,77 @@ class Run:
                 findings.append(judge.orphan(name))
         return findings
 
-    def _measure(self, judged: Sequence[Described], fresh: Sequence[Described]) -> None:
-        """Exact counts beside the pairs; whatever ends one of them ends both."""
-        lanes = Lanes()
-        self.progress("exact counters and agreement, beside the CPU time")
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            try:
-                counting = pool.submit(self._exact, judged, fresh, lanes)
-                self._cpu(judged)
-                counting.result()
-            except BaseException:
-                lanes.stop()
-                raise
+    def _ad_hoc(self, path: Described, commit: str, tree: str) -> Baseline:
+        """A baseline of which nothing is stored: both sides are counted here."""
+        date = self.repository.date(commit)
+        return Baseline(
+            path["name"], tree, commit, path["workload"], self.environment, {}, {}, "", date
+        )
 
-    def _exact(self, judged: Sequence[Described], fresh: Sequence[Described], lanes: Lanes) -> None:
-        here: dict[Side, list[Key]] = {}
-        recounted: dict[str, list[str]] = {}  # reason -> hot paths
-        for path in judged:
-            baseline = self.baselines[path["name"]]
-            reason = self._why_not_stored(path, baseline)
-            keys = _keys(path, "counted")
-            if reason:
-                recounted.setdefault(reason, []).append(path["name"])
-                here.setdefault(self._base(baseline), []).extend(keys)
-                continue
-            for key in keys:
-                self.outcomes[key].base_counters = baseline.counters.get(key[1], {})
-        for reason, names in recounted.items():
-            self.notes.append(f"counters of both sides counted here ({reason}): {', '.join(names)}")
-        paths = [*judged, *fresh]
-        counted = [key for path in paths for key in _keys(path, "counted")]
-        compared = [key for path in paths for key in _keys(path, "compared")]
-        exact(self.head, here, counted, compared, self.outcomes, lanes)
-        if not fsyncs_can_be_counted():
-            self.notes.append("fsyncs are not counted: strace is not here or may not trace")
-
-    def _why_not_stored(self, path: Described, baseline: Baseline) -> str:
-        """Why the stored counters cannot be used for a path; empty if they can."""
-        difference = baseline.environment.difference(self.environment)
-        if difference:
-            return difference
-        if baseline.workload != path["workload"]:
-            return "the workload changed since its baseline"
-        if {case["label"] for case in path["cases"] if case["counted"]} - set(baseline.counters):
-            return "a case is new"
-        if fsyncs_can_be_counted() and not all("fsyncs" in c for c in baseline.counters.values()):
-            return "its baseline was stored without fsyncs"
-        return ""
-
-    def _base(self, baseline: Baseline) -> Side:
-        return self.side(BASE, baseline.tree)
-
-    def _cpu(self, judged: Sequence[Described]) -> None:
-        groups: dict[Side, list[Key]] = {}
-        for path in judged:
-            base = self._base(self.baselines[path["name"]])
-            groups.setdefault(base, []).extend(_keys(path, "timed"))
-        if not groups:
-            return
-        pairs = PairedCpu(self.head, self.outcomes, self.progress)
-        pairs.measure(groups, self.rule.first_pairs, "first")
-        suspects = {
-            base: found
-            for base, keys in groups.items()
-            if (found := [key for key in keys if self._suspect(key)])
+    def _left_out(self) -> set[str]:
+        """With `changed`: hot paths of which no file differs from the baseline's."""
+        if not self.changed:
+            return set()
+        return {
+            path["name"]
+            for path in self.selected
+            if path["name"] in self.baselines
+            and self.baselines[path["name"]].workload == path["workload"]
+            and not self._reached(path)
         }
-        if suspects:
-            names = ", ".join(
-                f"{path}[{case}]" for keys in suspects.values() for path, case in keys
-            )
-            self.progress(f"a second look at {names}")
-            rule = self.rule
-            pairs.measure(suspects, rule.second_pairs, "second", lambda p: p.cleared(rule))
 
-    def _suspect(self, key: Key) -> bool:
-        first = self.outcomes[key].first
-        return first is not None and first.suspect(self.rule)
+    def _reached(self, path: Described) -> bool:
+        """Whether the hot path can import a file that differs from its baseline's code."""
+        baseline = self.baselines[path["name"]]
+        if baseline.workload != path["workload"]:
+            return True
+        if baseline.tree == self.tree or not self.project.graph:
+            return baseline.tree != self.tree
+        before = self.side(BASE, baseline.tree).stage
+        if before not in self._reaches:
+            self._reaches[before] = Reach(before, self.head.stage, self.project.package)
+        suite = self._suite_stage / self.project.suite
+        return self._reaches[before].reaches(suite / path["source"], suite.parent)
 
-    def _increased(self, judged: Sequence[Described]) -> list[Key]:
-        def grew(outcome: Outcome) -> bool:
-            return any(
-                counter_increased(name, outcome.base_counters[name], value)
-                for name, value in outcome.counters.items()
-                if name in outcome.base_counters
-            )
-
-        keys = [key for path in judged for key in _keys(path, "counted")]
-        return [key for key in keys if grew(self.outcomes[key])]
-
-    def _judge_path(self, path: Described, again: Outcomes, *, new: bool) -> list[Finding]:
-        name, findings = path["name"], []
+    def _judge_path(self, measurement: Measurement, path: Described, *, new: bool) -> list[Finding]:
+        name = path["name"]
+        findings: list[Finding] = []
         baseline = self.baselines.get(name)
         for case in path["cases"]:
             key = (name, case["label"])
             outcome = self.outcomes[key]
+            if outcome.skipped == {HEAD, BASE}:
+                findings.append(Finding(*key, "run", Verdict.SKIPPED))
+                continue
             if outcome.error is not None:
                 findings.append(judge.failure(*key, outcome.error))
                 continue
             findings += judge.judge_agreement(*key, outcome)
-            if baseline is not None:
-                confirmation = again[key].counters if key in again else None
-                findings += judge.judge_counters(
-                    *key, outcome.base_counters, outcome.counters, confirmation
-                )
-                findings += judge.judge_cpu(*key, outcome, self.rule, baseline)
-                findings += judge.missing(name, case, path["witnesses"], outcome)
-        if baseline is not None:
-            findings += judge.lost_cases(path, baseline)
-        elif new:
-            findings += self._say_new(path)
-        return findings
+            if baseline is None:
+                continue
+            exempt = {line.partition(":")[0] for line in self._exempt}
+            findings += judge.judge_counters(*key, outcome)
+            findings += judge.judge_cpu(*key, outcome, self.rule, baseline)
+            findings += judge.judge_wall(*key, outcome)
+            findings += judge.judge_claim(*key, outcome, measurement.claim_floor(path, case))
+            findings += judge.missing(name, case, path["witnesses"], outcome, exempt)
+        if baseline is None:
+            return findings + (self._say_new(path) if new else [])
+        return findings if self.against else findings + judge.lost_cases(path, baseline)
+
+    def _note_processes(self, paths: Sequence[Described]) -> None:
+        """Name the hot paths whose children do work that nobody counts."""
+        starting = [
+            path["name"]
+            for path in paths
+            if path["clock"] != "tree"
+            and any(self.outcomes[key].counters.get("processes") for key in keys_of(path))
+        ]
+        if starting:
+            self.notes.append(
+                f"processes are started whose work is not measured, and which may import another "
+                f"copy of the code: {', '.join(starting)}"
+            )
 
     def _say_new(self, path: Described) -> list[Finding]:
         name = path["name"]
@@ -274,9 +284,9 @@ class Run:
             self.notes.append(f'{name} is new: store it with `rebaseline {name} --reason "..."`')
         return [Finding(name, label, "baseline", Verdict.NEW) for label in good]
 
-
-def _keys(path: Described, field: str | None = None) -> list[Key]:
-    return [(path["name"], case["label"]) for case in path["cases"] if field is None or case[field]]
+    def _evidence(self) -> dict[str, Any]:
+        """What the findings were made of, for the pages people look at."""
+        return evidence(self.repository, self.project, self.baselines, self.outcomes)
 
 
 def _requirements(root: Path) -> set[str]:

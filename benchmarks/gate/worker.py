@@ -1,6 +1,7 @@
 """A worker process, seen from inside: imports one side's code and measures what it is told to.
 
-    python -m <this module> --code NAME --stage DIR --loader MODULE:FUNCTION [--count] [...]
+    python -m <this module> --package NAME --stage DIR --loader MODULE:FUNCTION [--core N]
+        [--instrument KIND [--log FILE]]
 
 Requests come as JSON lines on standard input, answers leave as JSON lines on standard output;
 what the code under test prints goes to standard error instead.
@@ -23,38 +24,41 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .clocks import clock
 from .contract import Body, Case, HotPath
-from .counters import CallCounter
 from .errors import GateError, NotMeasuredError
+from .instruments import Instrument, Kind, create
+from .machine import processor
 
 Answer = dict[str, Any]
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gate worker")
-    parser.add_argument("--code", required=True)
+    parser.add_argument("--package", required=True)
     parser.add_argument("--stage", required=True, type=Path)
     parser.add_argument("--loader", required=True)
     parser.add_argument("--core", type=int, default=None)
-    parser.add_argument("--count", action="store_true")
-    parser.add_argument("--strace", type=Path, default=None)
+    parser.add_argument("--instrument", type=Kind, default=None)
+    parser.add_argument("--log", type=Path, default=None)
     options = parser.parse_args(arguments)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    counter = CallCounter(options.strace) if options.count else None
-    worker = Worker(counter)
+    # Made first: it must see each connection that the code under test opens.
+    worker = Worker(create(options.instrument, options.log) if options.instrument else None)
     for line in sys.stdin:
         request = json.loads(line)
         try:
             if request["do"] == "load":
-                answer = worker.load(options.code, options.stage, options.loader, options.core)
+                answer = worker.load(options.package, options.stage, options.loader, options.core)
             else:
                 answer = getattr(worker, request["do"])(**request.get("with", {}))
         except GateError as error:
             answer = {"error": str(error), "code": error.code}
         except NotImplementedError as error:
             reason = f"this code lacks the part: {error or 'NotImplementedError'}"
-            answer = {"error": reason, "code": NotMeasuredError.code}
+            skipped = getattr(error, "by_suite", False)
+            answer = {"error": reason, "code": NotMeasuredError.code, "skipped": skipped}
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(last.filename).name}:{last.lineno}"
@@ -67,20 +71,20 @@ def main(arguments: list[str] | None = None) -> int:
 class Worker:
     """One process's share of the measurements: at most one case is open at a time."""
 
-    def __init__(self, counter: CallCounter | None) -> None:
-        self._counter = counter
+    def __init__(self, instrument: Instrument | None) -> None:
+        self._instrument = instrument
         self._paths: dict[str, HotPath] = {}
         self._body: Body | None = None
         self._clock: Callable[[], int] = time.thread_time_ns
 
-    def load(self, code: str, stage: Path, loader: str, core: int | None) -> Answer:
+    def load(self, package: str, stage: Path, loader: str, core: int | None) -> Answer:
         """Import the code and the suite; refuses code that does not come from `stage`."""
-        found = getattr(importlib.import_module(code), "__file__", None) or "nowhere"
+        found = getattr(importlib.import_module(package), "__file__", None) or "nowhere"
         if not Path(found).resolve().is_relative_to(stage.resolve()):
             raise NotMeasuredError(
-                f"`import {code}` came from {found}, expected the staged tree {stage}: "
+                f"`import {package}` came from {found}, expected the staged tree {stage}: "
                 f"something in this environment (an editable install?) wins over PYTHONPATH; "
-                f"uninstall {code} from it"
+                f"uninstall {package} from it"
             )
         module, _, function = loader.partition(":")
         paths = getattr(importlib.import_module(module), function)()
@@ -88,7 +92,8 @@ class Worker:
         if core is not None:  # after the imports: both workers of a pair import at once
             with contextlib.suppress(AttributeError, OSError):  # no affinity outside Linux
                 os.sched_setaffinity(0, {core})
-        return {"paths": [_describe(path) for path in self._paths.values()]}
+        described = [_describe(path) for path in self._paths.values()]
+        return {"paths": described, "notes": list(getattr(paths, "notes", ()))}
 
     def environment(self) -> Answer:
         """Python and package versions; reading them all takes longer than a short case."""
@@ -98,12 +103,13 @@ class Worker:
             if (name := distribution.metadata["Name"])
         }
         return {
+            "processor": processor(),
             "python": f"{sys.implementation.name} {platform.python_version()}",
             "packages": dict(sorted(packages.items())),
         }
 
     def open(self, path: str, case: str, warm: int = 2) -> Answer:
-        """Set a case up and call it `warm` times; answers with the last call's CPU seconds.
+        """Set a case up and call it `warm` times; answers with the last call's seconds.
 
         The first call may compile, so its time says little.
         """
@@ -111,19 +117,24 @@ class Worker:
         hot_path = self._paths[path]
         body = _case(hot_path, case).open()
         self._body = body
-        self._clock = time.process_time_ns if hot_path.clock == "process" else time.thread_time_ns
-        cpu_s = 0.0
+        self._clock = clock(hot_path.clock)
+        cpu_s = wall_s = fresh_s = 0.0
         for _ in range(warm):
-            cpu_s = self._call(body)
+            cpu_s, wall_s, fresh_s = self._call(body)
         gc.collect()
         gc.freeze()
-        return {"cpu_s": cpu_s}
+        return {"cpu_s": cpu_s, "wall_s": wall_s, "fresh_s": fresh_s}
 
-    def _call(self, body: Body) -> float:
+    def _call(self, body: Body) -> tuple[float, float, float]:
+        """CPU and wall seconds of a call, and wall seconds of what comes before it."""
+        fresh_start = time.perf_counter()
         body.fresh()
+        fresh_s = time.perf_counter() - fresh_start
         start = self._clock()
+        wall_start = time.perf_counter()
         body.after()
-        return (self._clock() - start) / 1e9
+        wall_s = time.perf_counter() - wall_start
+        return (self._clock() - start) / 1e9, wall_s, fresh_s
 
     def close(self) -> Answer:
         """Close the open case, if any."""
@@ -143,24 +154,28 @@ class Worker:
         try:
             for _ in range(calls):
                 body.fresh()
-                wall_start, cpu_start = wall(), clock()
+                cpu_start = clock()  # outside the wall clock: a tree of processes takes a while
+                wall_start = wall()
                 call()
-                cpu_ns += clock() - cpu_start
                 wall_ns += wall() - wall_start
+                cpu_ns += clock() - cpu_start
         finally:
             gc.enable()
         gc.collect()
         return {"cpu_s": cpu_ns / 1e9 / calls, "wall_s": wall_ns / 1e9 / calls}
 
-    def count(self) -> Answer:
-        """Exact counters of one call."""
-        if self._counter is None:
-            raise NotMeasuredError("this worker was not started to count")
+    def count(self, details: bool = False) -> Answer:
+        """Exact counts of one call; with `details`, what they are made of."""
+        if self._instrument is None:
+            raise NotMeasuredError("this worker was started without an instrument")
         gc.disable()
         try:
-            return {"counters": self._counter.count(self._opened)}
+            answer: Answer = {"counters": self._instrument.count(self._opened)}
+            if details:
+                answer["details"] = self._instrument.details(self._opened)
         finally:
             gc.enable()
+        return answer
 
     def compare(self) -> Answer:
         """Whether `before` and `after` agree, each from a fresh state."""
@@ -185,6 +200,9 @@ def _case(path: HotPath, label: str) -> Case:
 def _describe(path: HotPath) -> dict[str, Any]:
     return {
         "name": path.name,
+        "source": path.source,
+        "claim": path.claim,
+        "clock": path.clock,
         "witnesses": list(path.witnesses),
         "workload": path.workload,
         "cases": [
@@ -194,6 +212,7 @@ def _describe(path: HotPath) -> dict[str, Any]:
                 "timed": case.timed,
                 "compared": case.compared,
                 "has_before": case.has_before,
+                "cpu_floor": case.cpu_floor,
             }
             for case in path.cases
         ],

@@ -20,12 +20,15 @@ from benchmarks.gate.baselines import (
     find_baseline,
     orphans,
     read_baseline,
+    rename,
     write_baseline,
 )
 from benchmarks.gate.errors import BaselineError
 from benchmarks.gate.repository import Repository
 
-HERE = Environment("cpython 3.11", {"numpy": "2.4.0", "sqlite": "3.40.1"}, "1 settrace")
+HERE = Environment(
+    "cpython 3.11", {"numpy": "2.4.0", "sqlite": "3.40.1"}, {"counters": "1 settrace"}
+)
 PATH = "toy.Rows"
 FOLDER = "suite/baselines"
 
@@ -90,7 +93,7 @@ WHOLE = json.dumps(
         "tree": "a",
         "commit": "b",
         "workload": "w",
-        "environment": {"python": "p", "packages": {}, "counting": "1"},
+        "environment": {"python": "p", "packages": {}, "instruments": {}},
         "counters": {},
         "ratios": {},
         "reason": "r",
@@ -116,8 +119,8 @@ def test_history_may_be_absent(tmp_path: Path) -> None:
         "3",
         WHOLE.replace('"tree": "a", ', ""),
         WHOLE.replace('"tree": "a"', '"tree": "a", "colour": "red"'),
-        WHOLE.replace('"counting": "1"', '"counting": "1", "more": 2'),
-        WHOLE.replace('{"python": "p", "packages": {}, "counting": "1"}', '"here"'),
+        WHOLE.replace('"instruments": {}', '"instruments": {}, "more": 2'),
+        WHOLE.replace('{"python": "p", "packages": {}, "instruments": {}}', '"here"'),
         b"\xff\xfe",
     ],
 )
@@ -135,6 +138,18 @@ def test_a_renamed_file_is_refused(tmp_path: Path) -> None:
         read_baseline(file)
 
 
+def test_a_baseline_follows_a_new_name(tmp_path: Path) -> None:
+    write_baseline(tmp_path, baseline())
+    file = rename(tmp_path, PATH, "toy.Lines")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["toy.Lines.json"]
+    assert read_baseline(file) == replace(baseline(), path="toy.Lines")
+    with pytest.raises(BaselineError, match=re.escape("toy.Rows has no baseline")):
+        rename(tmp_path, PATH, "toy.Other")
+    write_baseline(tmp_path, baseline())
+    with pytest.raises(BaselineError, match=re.escape("toy.Lines has a baseline already")):
+        rename(tmp_path, PATH, "toy.Lines")
+
+
 def test_orphans(tmp_path: Path) -> None:
     assert orphans(tmp_path / "nowhere", {"a.A"}) == []
     for name in ("b.B", "a.A", "c.C"):
@@ -148,7 +163,13 @@ def test_orphans(tmp_path: Path) -> None:
     [
         (HERE, ""),
         (replace(HERE, python="cpython 3.12"), "cpython 3.12 instead of cpython 3.11"),
-        (replace(HERE, counting="2 settrace"), "counting 2 settrace instead of 1 settrace"),
+        (replace(HERE, processor="another"), ""),  # counts do not depend on it by themselves
+        (
+            replace(HERE, instruments={"counters": "2 settrace"}),
+            "counters counted by 2 settrace instead of 1 settrace",
+        ),
+        (replace(HERE, instruments={}), "counters counted by absent instead of 1 settrace"),
+        (replace(HERE, instruments={**HERE.instruments, "memory": "memray 1"}), ""),
         (
             replace(HERE, packages={"numpy": "2.5.0", "sqlite": "3.40.1"}),
             "numpy 2.5.0 instead of 2.4.0",
@@ -161,7 +182,7 @@ def test_orphans(tmp_path: Path) -> None:
     ],
 )
 def test_how_environments_differ(other: Environment, words: str) -> None:
-    assert HERE.difference(other) == words
+    assert HERE.difference(other, "counters") == words
 
 
 # --- in a repository

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gate import harness
+from benchmarks.gate.counters import _without_values
+from benchmarks.gate.strace import prefix, unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("counting_bodies.py")
@@ -25,7 +26,7 @@ def count(python: str, folder: Path, *, strace: bool = False) -> Counts:
     if strace:
         log = folder / "fsyncs"
         log.touch()
-        command = [*harness._strace(log), *command, str(log)]
+        command = [*prefix(log), *command, str(log)]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
     done = subprocess.run(command, env=kept | environment, capture_output=True, text=True)
@@ -117,7 +118,7 @@ def test_an_error_leaves_no_instrument_behind(counts: Counts) -> None:
 
 @pytest.fixture(scope="module")
 def fsyncs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    if not harness.fsyncs_can_be_counted():
+    if unavailable():
         pytest.skip("strace is not here, or may not trace")
     folder = tmp_path_factory.mktemp("strace") / "1"
     found = count(sys.executable, folder, strace=True)
@@ -130,3 +131,17 @@ def test_fsyncs_by_strace(fsyncs: dict[str, int]) -> None:
     assert fsyncs["synced_by_threads"] == 10
     assert fsyncs["synchronous_full"] > fsyncs["synchronous_off"] == 0
     assert fsyncs["explicit"] < fsyncs["autocommit"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        ("SELECT a1 FROM t2 WHERE x = 3", "SELECT a1 FROM t2 WHERE x = ?"),
+        ("SELECT  a\n  FROM t WHERE b = 'it''s 5'", "SELECT a FROM t WHERE b = ?"),
+        ("INSERT INTO t VALUES (x'00ff', -1.5e-7, NULL)", "INSERT INTO t VALUES (?, ..., NULL)"),
+        ("SELECT 1 WHERE a IN (1,2, 3)", "SELECT ? WHERE a IN (?, ...)"),
+        ("COMMIT", "COMMIT"),
+    ],
+)
+def test_a_statement_is_the_same_whatever_its_values(statement: str, shown: str) -> None:
+    assert _without_values(statement) == shown

@@ -25,7 +25,18 @@ from typing import Any
 import pytest
 from git_project import GitProject
 
-from benchmarks.gate import cli, harness, measure, ratio, run
+from benchmarks.gate import (
+    cli,
+    harness,
+    instruments,
+    judge,
+    measuring,
+    outcome,
+    pairs,
+    ratio,
+    run,
+    strace,
+)
 from benchmarks.gate import rebaseline as moving
 from benchmarks.gate.rules import CpuRule
 
@@ -236,14 +247,20 @@ class Toy(GitProject):
 
 
 def make_quick(patch: pytest.MonkeyPatch, rule: CpuRule = WIDE) -> None:
-    """Few and short measurements, and no strace."""
-    patch.setattr(measure, "BATCH_S", 1e-4)
+    """Few and short measurements, one instrument, and no strace."""
+    patch.setattr(pairs, "BATCH_S", 1e-4)
+    patch.setattr(pairs, "WALL_BATCH_S", 1e-4)
     patch.setattr(ratio, "PROCESSES", 2)
     patch.setattr(ratio, "ROUNDS", 2)
+    patch.setattr(judge, "LOST_CLAIM", 0.0)  # ratios of so short a measurement say nothing
     patch.setattr(cli, "CAREFUL", rule)
     patch.setattr(moving, "Run", functools.partial(run.Run, rule=rule))
-    for module in (harness, run):
-        patch.setattr(module, "fsyncs_can_be_counted", lambda: False)
+    patch.setattr(strace, "unavailable", lambda: "not in this test")
+    patch.setattr(
+        instruments,
+        "unavailable",
+        lambda kind: "" if kind is instruments.Kind.COUNTERS else "not in this test",
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -322,7 +339,7 @@ def test_a_path_without_baseline_is_new(
     for path in ("toy.Rows", "toy.Work"):
         assert judged.verdicts(path) == {"new", "same"}  # same: both sides agree
         assert any(f"rebaseline {path}" in note for note in judged.report["notes"])
-    assert "PASS: 2 hot paths: 2 new (exit code 0)" in judged.out
+    assert "PASS: 2 hot paths: 2 new, without fsyncs (exit" in judged.out
 
 
 def test_what_rebaseline_stores(stored: Toy) -> None:
@@ -343,14 +360,14 @@ def test_unchanged_code_passes(toy: Toy, check: Check) -> None:
     toy.write({"README.md": "a file that is none of the gate's business"})
     judged = check()
     assert judged.code == 0
-    assert judged.err.count("pair ") == WIDE.first_pairs
+    assert judged.err.count("first stage: pair ") == WIDE.first_pairs
     assert re.search(r"^PASS: 2 hot paths: .*\(exit code 0\)$", judged.out, re.MULTILINE)
     assert "report: " in judged.out
     rows = {found["witness"]: found for found in judged.findings("toy.Rows")}
     assert {"agreement", "cpu", "statements", "commits", "steps", "bytecodes"} <= set(rows)
     for name, found in rows.items():
         assert found["code"] == 0
-        if name not in {"cpu", "agreement"}:
+        if name not in {"cpu", "agreement", "wall", "claim"}:
             assert (found["verdict"], found["now"]) == ("same", found["before"])
     assert judged.report["tree"] == toy.baseline("toy.Rows")["tree"]
 
@@ -390,27 +407,47 @@ def test_one_more_statement(toy: Toy, check: Check) -> None:
     assert "REGRESSION: 2 hot paths: " in judged.out
 
 
-def test_an_increase_that_cannot_be_confirmed_is_no_regression(
-    toy: Toy, check: Check, monkeypatch: pytest.MonkeyPatch
+def second_look(patch: pytest.MonkeyPatch, before: int | None, now: int | None) -> None:
+    """Let the second look find so many statements; None: nothing."""
+
+    def take(self: measuring.Measurement, key: outcome.Key, found: int | None, side: str) -> None:
+        look = self.outcomes[key].again
+        assert look is not None
+        getattr(look, side).update({} if found is None else {"statements": found})
+
+    patch.setattr(
+        measuring.Measurement, "_take_before", lambda m, key, _: take(m, key, before, "before")
+    )
+    patch.setattr(measuring.Measurement, "_take_now", lambda m, key, _: take(m, key, now, "now"))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "sentences"), [(9, 9, 0), (10, 10, 0), (9, 10, 1), (None, None, 1)]
+)
+def test_an_increase_is_a_regression_if_both_sides_counted_here_say_so(
+    toy: Toy,
+    check: Check,
+    monkeypatch: pytest.MonkeyPatch,
+    before: int | None,
+    now: int | None,
+    sentences: int,
 ) -> None:
-    """The first process counts one more, the second does not."""
-    baseline = toy.baseline("toy.Rows")
-    counts = baseline["counters"]["n=5"]
-    again = {("toy.Rows", "n=5"): measure.Outcome(counters=counts)}
-    monkeypatch.setattr(run, "count_again", lambda head, keys: again)
+    """What was stored only raises the suspicion; what cannot be counted again stays one."""
+    second_look(monkeypatch, before, now)
     toy.plant()
     judged = check("toy.Rows")
-    assert judged.code == 0
-    assert judged.sentences("toy.Rows") == []
+    said = [line for line in judged.sentences("toy.Rows") if ", statements: " in line]
+    assert len(said) == sentences
 
 
-def test_an_increase_that_cannot_be_counted_again_is_a_regression(
-    toy: Toy, check: Check, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    again = {("toy.Rows", "n=5"): measure.Outcome()}
-    monkeypatch.setattr(run, "count_again", lambda head, keys: again)
+def test_what_grew_is_named(toy: Toy, check: Check) -> None:
     toy.plant()
-    assert check("toy.Rows").code == 1
+    judged = check("toy.Rows")
+    (grew,) = judged.report["grew"].values()
+    assert ["SELECT ?", 0, 1] in grew["SQL statements"]
+    assert "toy.Rows[n=5], what grew most: " in judged.out
+    (functions,) = [rows for kind, rows in grew.items() if kind == "bytecodes by function"]
+    assert any(name.startswith("rows (optimizer/") for name, _, _ in functions)
 
 
 def test_cpu_time_is_measured_again_and_then_fails(
@@ -613,7 +650,7 @@ def test_rebaseline_stores_all_or_nothing(
     """Ctrl-C while the second path's ratio is taken."""
     take = ratio.claim_ratio
 
-    def interrupted(side: harness.Side, key: measure.Key) -> ratio.Ratio:
+    def interrupted(side: harness.Side, key: outcome.Key) -> ratio.Ratio:
         if key[0] == "toy.Work":
             raise KeyboardInterrupt
         return take(side, key)

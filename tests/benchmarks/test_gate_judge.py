@@ -21,8 +21,9 @@ from benchmarks.gate.errors import (
     NotMeasuredError,
     UsageError,
 )
+from benchmarks.gate.instruments import Kind
 from benchmarks.gate.judge import Finding, exit_code, judge_counters, judge_cpu
-from benchmarks.gate.measure import Outcome
+from benchmarks.gate.outcome import Outcome, SecondLook
 from benchmarks.gate.report import Report
 from benchmarks.gate.rules import CpuRule, Paired, Verdict
 
@@ -34,7 +35,7 @@ BASELINE = Baseline(
     tree="a" * 40,
     commit="c0ffee1234" + "b" * 30,
     workload="w",
-    environment=Environment("cpython 3.11", {}, "1 settrace"),
+    environment=Environment("cpython 3.11", {}, {"counters": "1 settrace"}),
     counters={},
     ratios={},
     reason="first",
@@ -114,8 +115,17 @@ def test_sides_that_agree_or_were_not_compared() -> None:
 # --- counters
 
 
+def counted(before: dict[str, int], now: dict[str, int], again: SecondLook | None) -> Outcome:
+    return Outcome(base_counters=before, counters=now, again=again)
+
+
+def twice(before: dict[str, int], now: dict[str, int]) -> Outcome:
+    """Counted again with the same result."""
+    return counted(before, now, SecondLook(before=before, now=now))
+
+
 def test_a_counter_that_rose_is_a_regression_with_a_sentence() -> None:
-    (found,) = judge_counters(PATH, CASE, {"statements": 3}, {"statements": 4}, {"statements": 4})
+    (found,) = judge_counters(PATH, CASE, twice({"statements": 3}, {"statements": 4}))
     assert (found.code, found.verdict) == (1, Verdict.WORSE)
     assert found.sentence == f"{NAME}, statements: rose from 3 to 4 (no more allowed)"
     assert (found.before, found.now) == (3, 4)
@@ -123,39 +133,56 @@ def test_a_counter_that_rose_is_a_regression_with_a_sentence() -> None:
 
 
 def test_a_counter_that_rose_from_nothing_has_no_relative_change() -> None:
-    (found,) = judge_counters(PATH, CASE, {"commits": 0}, {"commits": 1}, {"commits": 1})
+    (found,) = judge_counters(PATH, CASE, twice({"commits": 0}, {"commits": 1}))
     assert (found.code, found.change) == (1, None)
 
 
-def test_bytecodes_say_what_is_allowed() -> None:
-    counts = {"bytecodes": 12_000}
-    (found,) = judge_counters(PATH, CASE, {"bytecodes": 10_000}, counts, counts)
-    assert found.sentence == f"{NAME}, bytecodes: rose from 10,000 to 12,000 (1% more allowed)"
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("bytecodes", "1.0% more"),
+        ("instructions", "1.0% more"),
+        ("peak_bytes", "1.0% or 256 more"),
+        ("allocations", "0.1% or 1 more"),
+        ("python_calls", "no more"),
+    ],
+)
+def test_sentences_say_what_is_allowed(name: str, allowed: str) -> None:
+    (found,) = judge_counters(PATH, CASE, twice({name: 10_000}, {name: 12_000}))
+    assert found.sentence == f"{NAME}, {name}: rose from 10,000 to 12,000 ({allowed} allowed)"
 
 
 @pytest.mark.parametrize(
-    ("again", "code"),
+    ("before", "now", "code"),
     [
-        ({"statements": 3}, 0),  # a second process does not confirm it
-        ({"statements": 2}, 0),
-        ({"statements": 9}, 1),
-        ({"statements": 4}, 1),
-        ({}, 1),  # it could not be counted again: fails closed
-        (None, 1),  # it was not counted again
+        ({"statements": 3}, {"statements": 3}, 0),  # this code does not confirm it
+        ({"statements": 4}, {"statements": 4}, 0),  # nor does the baseline's, counted here
+        ({"statements": 3}, {"statements": 9}, 1),
+        ({"statements": 3}, {"statements": 4}, 1),
+        ({"statements": 3}, {}, 1),  # it could not be counted again: fails closed
+        ({}, {}, 1),
     ],
 )
-def test_an_increase_is_confirmed_by_a_second_count(
-    again: dict[str, int] | None, code: int
+def test_an_increase_is_confirmed_by_counting_both_sides_again(
+    before: dict[str, int], now: dict[str, int], code: int
 ) -> None:
-    (found,) = judge_counters(PATH, CASE, {"statements": 3}, {"statements": 4}, again)
+    again = SecondLook(before=before, now=now)
+    (found,) = judge_counters(PATH, CASE, counted({"statements": 3}, {"statements": 4}, again))
     assert found.code == code
     assert bool(found.sentence) == bool(code)
+
+
+def test_an_increase_that_nobody_counted_again_fails() -> None:
+    (found,) = judge_counters(PATH, CASE, counted({"statements": 3}, {"statements": 4}, None))
+    assert found.code == 1
 
 
 def test_fewer_is_better_but_not_for_bytecodes() -> None:
     before = {"bytecodes": 100, "commits": 2, "opens": 1}
     now = {"bytecodes": 50, "commits": 1, "opens": 1}
-    verdicts = {f.witness: f.verdict for f in judge_counters(PATH, CASE, before, now, None)}
+    verdicts = {
+        f.witness: f.verdict for f in judge_counters(PATH, CASE, counted(before, now, None))
+    }
     assert verdicts == {
         "bytecodes": Verdict.SAME,
         "commits": Verdict.BETTER,
@@ -164,7 +191,55 @@ def test_fewer_is_better_but_not_for_bytecodes() -> None:
 
 
 def test_a_counter_of_one_side_only_is_left_out() -> None:
-    assert judge_counters(PATH, CASE, {"fsyncs": 3}, {"opens": 3}, None) == []
+    assert judge_counters(PATH, CASE, counted({"fsyncs": 3}, {"opens": 3}, None)) == []
+
+
+# --- wall time and claims
+
+
+@pytest.mark.parametrize(
+    ("wall", "code"),
+    [
+        ((1.0, 1.1), 0),
+        ((9.0, 9.0), 0),  # seen in the first stage only, not confirmed
+        ((9.0, 9.0, 9.0, 9.0, 1.9), 0),  # one look in which it was not slower
+        ((2.1, 9.0, 9.0, 9.0, 9.0), 1),
+    ],
+)
+def test_wall_time_fails_where_every_look_says_so(wall: tuple[float, ...], code: int) -> None:
+    (found,) = judge.judge_wall(PATH, CASE, Outcome(wall=wall))
+    assert found.code == code
+    assert bool(found.sentence) == bool(code)
+    assert judge.judge_wall(PATH, CASE, Outcome()) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "again", "code"),
+    [
+        (11.0, None, 0),
+        (9.0, None, 0),  # not measured again: nothing is confirmed
+        (9.0, (9.0, 8.0, 10.1), 0),  # its interval reaches the floor
+        (9.0, (9.0, 8.5, 9.5), 1),
+    ],
+)
+def test_a_lost_claim_must_be_lost_in_fresh_processes_too(
+    claim: float, again: tuple[float, float, float] | None, code: int
+) -> None:
+    lost = Outcome(claim=claim, claim_spread=again)
+    (found,) = judge.judge_claim(PATH, CASE, lost, 10.0)
+    assert found.code == code
+    assert judge.judge_claim(PATH, CASE, lost, None) == []
+
+
+def test_the_stored_ratio_counts_on_the_same_processor_and_packages_only() -> None:
+    here = BASELINE.environment
+    stored = replace(BASELINE, ratios={CASE: {"cpu": 20.0, "low": 19.0}})
+    promised: dict[str, Any] = {"label": CASE, "cpu_floor": 5.0}
+    assert judge.claim_floor(promised, stored, here) == pytest.approx(17.1)
+    assert judge.claim_floor(promised | {"cpu_floor": 19.0}, stored, here) == 19.0
+    assert judge.claim_floor(promised, stored, replace(here, processor="another")) == 5.0
+    assert judge.claim_floor(promised, stored, replace(here, packages={"numpy": "9"})) == 5.0
+    assert judge.claim_floor(promised | {"cpu_floor": None}, BASELINE, here) is None
 
 
 # --- CPU time
@@ -197,9 +272,10 @@ def test_cpu_time_that_was_not_measured_gives_no_finding() -> None:
 
 # --- fails closed
 
-WITNESSES = ("statements", "fsyncs", "cpu")
+WITNESSES = ("statements", "fsyncs", "cpu", "wall")
+COUNTED = {"statements": 1, "fsyncs": 0}
 WHOLE = Outcome(
-    counters={"statements": 1}, base_counters={"statements": 1}, first=paired(0, 6), agree=True
+    counters=COUNTED, base_counters=COUNTED, first=paired(0, 6), wall=(1.0,), agree=True
 )
 
 
@@ -208,33 +284,56 @@ def case(**fields: bool) -> dict[str, Any]:
 
 
 def test_a_case_that_was_measured_lacks_nothing() -> None:
-    assert judge.missing(PATH, case(), WITNESSES, WHOLE) == []
+    assert judge.missing(PATH, case(), WITNESSES, WHOLE, ()) == []
 
 
 @pytest.mark.parametrize(
     ("outcome", "lacking"),
     [
         (replace(WHOLE, first=None), {"cpu"}),
+        (replace(WHOLE, wall=()), {"wall"}),
         (replace(WHOLE, agree=None), {"agreement"}),
         (replace(WHOLE, counters={}), {"statements", "counters"}),
         (replace(WHOLE, base_counters={}), {"statements", "counters"}),
         (replace(WHOLE, counters={"opens": 1}, base_counters={"opens": 1}), {"statements"}),
-        (Outcome(), {"cpu", "agreement", "statements", "counters"}),
+        (Outcome(), {"cpu", "wall", "agreement", "statements", "counters"}),  # fsyncs are exempt
     ],
 )
 def test_what_was_declared_and_not_measured_is_a_finding(
     outcome: Outcome, lacking: set[str]
 ) -> None:
-    found = judge.missing(PATH, case(), WITNESSES, outcome)
+    found = judge.missing(PATH, case(), WITNESSES, outcome, {"fsyncs"})
     assert {one.witness for one in found} == lacking
     for one in found:
         assert (one.code, one.verdict) == (3, Verdict.NOT_MEASURED)
         assert one.sentence == f"{NAME}, {one.witness}: declared, but not measured"
 
 
+def test_what_cannot_be_had_here_is_exempt_and_nothing_else() -> None:
+    witnesses = ("statements", "instructions", "memory")
+    found = judge.missing(PATH, case(), witnesses, WHOLE, {"instructions"})
+    assert [one.witness for one in found] == ["peak_bytes"]
+    unreached = replace(WHOLE, unreached=frozenset({Kind.INSTRUCTIONS}))
+    assert judge.missing(PATH, case(), witnesses, unreached, {"memory"}) == []
+
+
+def test_a_set_of_witnesses_that_is_blind_to_its_kind_is_told() -> None:
+    path = {"witnesses": ("bytecodes",)}
+    counts = {CASE: {"statements": 1, "opens": 0}, "n=2": {"statements": 0, "listings": 2}}
+    assert judge.blind(path, counts) == [
+        "commits",
+        "cpu",
+        "fsyncs",
+        "listings",
+        "statements",
+        "steps",
+    ]
+    assert judge.blind({"witnesses": ("cpu",)}, {CASE: {"statements": 0}}) == []
+
+
 def test_what_a_case_does_not_declare_is_not_missing() -> None:
     nothing = case(timed=False, counted=False, compared=False)
-    assert judge.missing(PATH, nothing, WITNESSES, Outcome()) == []
+    assert judge.missing(PATH, nothing, WITNESSES, Outcome(), ()) == []
 
 
 # --- report

@@ -1,0 +1,223 @@
+"""Suites replayed from recorded pairs, through the gate's own rule; and asv's rule on them.
+
+Unchanged code was measured in many runs; a case's pairs of all runs under one load, in the order
+in which they were taken, are its sequence. A replayed suite judges every case on
+
+    contiguous windows   as many consecutive pairs as a stage takes, from one random place that all
+                         cases share: what the machine did in those minutes, it did to all of them
+    bootstrap            pairs drawn one by one, with replacement
+
+Only pairs of the first stage are used: a second stage was entered because the first looked slow.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks._records import LedgerError, Record
+from benchmarks.gate.rules import CLEARED_AFTER, CpuRule, Paired, log_ratio
+
+WINDOWS, BOOTSTRAP = "contiguous windows", "bootstrap"
+SEED = 20
+
+ASV_FACTOR = 1.1
+ASV_P = 0.002
+
+Logs = dict[str, list[float]]  # case -> one logarithm of head / base a pair
+
+
+def sequences(records: Iterable[Record]) -> list[Logs]:
+    """One sequence of pairs for each case, for each load that was recorded."""
+    loads: dict[str, Logs] = {}
+    for record in records:
+        logs = loads.setdefault(record["load"], {})
+        for case, stages in record["pairs"].items():
+            if stages.get("first"):
+                logs.setdefault(case, []).extend(log_ratio(*pair) for pair in stages["first"])
+    return [_even(logs) for logs in loads.values() if logs]
+
+
+def _even(logs: Logs) -> Logs:
+    """All cases as long as the shortest: a window is the same minutes for all of them."""
+    shortest = min(map(len, logs.values()))
+    return {case: values[:shortest] for case, values in logs.items()}
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """How many of the replayed suites were red, and of the cases judged slower."""
+
+    suites: int
+    red: int
+    cases: int
+    slower: int
+    by_case: dict[str, tuple[int, int]]  # case -> judged, slower
+
+
+def replay(
+    loads: Sequence[Logs], rule: CpuRule, suites: int, how: str, *, share: float = 0.0
+) -> Replayed:
+    """Judge `suites` whole suites; `share` is added to every pair as a slowdown of that size."""
+    needed = rule.first_pairs + rule.second_pairs
+    if not loads or min(len(next(iter(logs.values()))) for logs in loads) < needed:
+        raise LedgerError(f"a replay needs at least {needed} pairs of each case under each load")
+    rng = random.Random(f"{SEED} {how} {share}")
+    weights = [len(next(iter(logs.values()))) for logs in loads]
+    added = math.log1p(share)
+    red = 0
+    by_case: dict[str, list[int]] = {}
+    for logs in rng.choices(loads, weights, k=suites):
+        slower = [
+            _judged(pairs, rule, added, by_case.setdefault(case, [0, 0]))
+            for case, pairs in _drawn(logs, needed, how, rng)
+        ]
+        red += any(slower)
+    counts = {case: (judged, found) for case, (judged, found) in sorted(by_case.items())}
+    return Replayed(
+        suites,
+        red,
+        sum(judged for judged, _ in counts.values()),
+        sum(found for _, found in counts.values()),
+        counts,
+    )
+
+
+def _drawn(
+    logs: Logs, pairs: int, how: str, rng: random.Random
+) -> Iterator[tuple[str, list[float]]]:
+    start = rng.randrange(len(next(iter(logs.values()))))
+    for case, values in logs.items():
+        if how == WINDOWS:
+            yield case, [values[(start + i) % len(values)] for i in range(pairs)]
+        else:
+            yield case, rng.choices(values, k=pairs)
+
+
+def _judged(pairs: Sequence[float], rule: CpuRule, added: float, tally: list[int]) -> bool:
+    logs = [value + added for value in pairs]
+    found = slower(logs[: rule.first_pairs], logs[rule.first_pairs :], rule)
+    tally[0] += 1
+    tally[1] += found
+    return found
+
+
+def slower(first: Sequence[float], second: Sequence[float], rule: CpuRule) -> bool:
+    """What the gate would say of these pairs: both stages, and the early end of the second."""
+    if not Paired(tuple(first)).suspect(rule) or not Paired(tuple(second)).slower(rule):
+        return False
+    # Asked last, since it is asked after every pair: it can only clear.
+    ends = range(CLEARED_AFTER, len(second))
+    return not any(Paired(tuple(second[:end])).cleared(rule) for end in ends)
+
+
+def upper_bound(red: int, of: int, confidence: float = 0.95) -> float:
+    """The largest rate that still gives `red` or fewer with probability 1 - confidence (exact)."""
+    if red >= of:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(red, of, middle) > 1 - confidence else (low, middle)
+    return high
+
+
+def _at_most(red: int, of: int, rate: float) -> float:
+    if rate <= 0.0 or rate >= 1.0:
+        return float(rate <= 0.0)
+    logs = (
+        math.lgamma(of + 1) - math.lgamma(k + 1) - math.lgamma(of - k + 1)
+        + k * math.log(rate) + (of - k) * math.log1p(-rate)
+        for k in range(red + 1)
+    )  # fmt: skip
+    return sum(map(math.exp, logs))
+
+
+# --- asv's rule
+
+
+def asv_slower(before: Sequence[float], now: Sequence[float]) -> bool:
+    """What `asv continuous` would say of two lists of samples, with its own limits.
+
+    Worse if the medians differ by the factor 1.1 and a two-sided Mann-Whitney test has p < 0.002.
+    Raises `LedgerError` for samples too few to ever be told apart by it.
+    """
+    if math.comb(len(before) + len(now), len(now)) * ASV_P <= 2:
+        raise LedgerError(
+            f"{len(before)} and {len(now)} samples are too few: asv's test cannot tell any apart"
+        )
+    if not statistics.median(before) < statistics.median(now) / ASV_FACTOR:
+        return False
+    return mann_whitney_p(before, now) < ASV_P
+
+
+def mann_whitney_p(x: Sequence[float], y: Sequence[float]) -> float:
+    """Two-sided p of the Mann-Whitney U test, ties broken towards "no difference", as asv does."""
+    m, n = len(x), len(y)
+    u = sum(a > b for a in x for b in y)
+    ties = sum(a == b for a in x for b in y)
+    middle = m * n // 2
+    if u <= middle <= u + ties:
+        ties = middle - u
+    extreme = max(min(u, m * n - u), min(u + ties, m * n - u - ties))
+    if max(m, n) > 20:
+        z = (extreme - m * n / 2) / math.sqrt(m * n * (m + n + 1) / 12)
+        return math.erfc(-z / math.sqrt(2))
+    orders = _orderings(m, n)
+    upper = max(middle, m * n - extreme - 1)
+    return (sum(orders[: extreme + 1]) + sum(orders[upper + 1 :])) / sum(orders)
+
+
+def _orderings(m: int, n: int) -> list[int]:
+    """In how many orders of m and n samples U is 0, 1, ...: a Gaussian binomial's coefficients."""
+    found = [1] + [0] * (m * n)
+    for i in range(1, m + 1):
+        for k in range(m * n, n + i - 1, -1):
+            found[k] -= found[k - n - i]
+        for k in range(i, m * n + 1):
+            found[k] += found[k - i]
+    return found
+
+
+@dataclass(frozen=True)
+class AsvCount:
+    """asv's rule on successive runs of the same code."""
+
+    suites: int
+    red: int
+    comparisons: int
+    flagged: int
+
+
+def asv_on(records: Sequence[Record], *, share: float = 0.0) -> AsvCount:
+    """Each run against the next one under the same load; `share` slows the later one down.
+
+    A run's samples of a case are the CPU seconds of both sides of its first-stage pairs: the same
+    code, one sample from each process.
+    """
+    loads: dict[str, list[Record]] = {}
+    for record in records:
+        loads.setdefault(record["load"], []).append(record)
+    suites = red = comparisons = flagged = 0
+    for runs in loads.values():
+        for earlier, later in itertools.pairwise(runs):
+            before, now = _samples(earlier), _samples(later)
+            found = [
+                asv_slower(before[case], [s * (1.0 + share) for s in now[case]])
+                for case in before.keys() & now.keys()
+            ]
+            suites, red = suites + 1, red + any(found)
+            comparisons, flagged = comparisons + len(found), flagged + sum(found)
+    return AsvCount(suites, red, comparisons, flagged)
+
+
+def _samples(record: Record) -> Mapping[str, list[float]]:
+    return {
+        case: [seconds for pair in stages["first"] for seconds in pair]
+        for case, stages in record["pairs"].items()
+        if stages.get("first")
+    }

@@ -1,0 +1,126 @@
+"""Exact measurements: counts and agreement. They may run beside anything, on another core."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import GateError, SkippedError
+from .harness import Side, WorkerProcess
+from .instruments import Kind
+from .outcome import Key, Outcomes, Progress, exact_core
+
+AT_ONCE = 2  # processes on the exact core: one waits for its disk or its compiler now and then
+
+Take = Callable[[Key, dict[str, Any]], None]  # what to do with a case's answer
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process's cases: the same question for each of them."""
+
+    side: Side
+    keys: Sequence[Key]
+    take: Take
+    instrument: Kind | None = None  # None: compare before with after
+    details: bool = False
+    times: int = 1  # counted so often
+
+    @property
+    def title(self) -> str:
+        what = self.instrument or "agreement"
+        return f"{what} of {self.side.name}"
+
+    def ask(self, worker: WorkerProcess, key: Key) -> None:
+        worker.ask("open", path=key[0], case=key[1])
+        if self.instrument is None:
+            self.take(key, worker.ask("compare"))
+        else:
+            for _ in range(self.times - 1):
+                self.take(key, worker.ask("count"))
+            self.take(key, worker.ask("count", details=self.details))
+
+
+class Lanes:
+    """The workers of several threads, which one call ends for good."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._workers: set[WorkerProcess] = set()
+        self.stopped = False
+
+    @contextmanager
+    def running(self, worker: WorkerProcess) -> Iterator[None]:
+        with self._lock:
+            self._workers.add(worker)
+            if self.stopped:
+                worker.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._workers.remove(worker)
+
+    def stop(self) -> None:
+        with self._lock:
+            self.stopped = True
+            for worker in self._workers:
+                worker.kill()
+
+
+def run(jobs: Sequence[Job], outcomes: Outcomes, lanes: Lanes, progress: Progress) -> None:
+    """Do the jobs, the first ones first; errors go into the outcomes.
+
+    Ctrl-C, or `lanes.stop` from another thread, ends them where they stand.
+    """
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        waiting = [pool.submit(_do, job, outcomes, lanes, progress) for job in jobs if job.keys]
+        try:
+            for one in waiting:
+                one.result()
+        except BaseException:
+            lanes.stop()
+            raise
+
+
+def _do(job: Job, outcomes: Outcomes, lanes: Lanes, progress: Progress) -> None:
+    each_case(
+        job.side,
+        job.keys,
+        job.ask,
+        outcomes,
+        lanes,
+        core=exact_core(),
+        instrument=job.instrument,
+    )
+    if not lanes.stopped:
+        progress(f"{job.title}: {len(job.keys)} cases done")
+
+
+def each_case(
+    side: Side,
+    keys: Sequence[Key],
+    act: Callable[[WorkerProcess, Key], None],
+    outcomes: Outcomes,
+    lanes: Lanes,
+    *,
+    core: int | None,
+    instrument: Kind | None = None,
+) -> None:
+    """Drive the cases in one process; one that fails is followed by a fresh process."""
+    waiting = list(keys)
+    while waiting and not lanes.stopped:
+        process = WorkerProcess(side, core=core, instrument=instrument)
+        with process as worker, lanes.running(worker):
+            while waiting:
+                key = waiting.pop(0)
+                try:
+                    act(worker, key)
+                except GateError as error:
+                    outcomes[key].fail(error)
+                    if not isinstance(error, SkippedError):
+                        break

@@ -1,0 +1,273 @@
+"""The order of the measurements of one run.
+
+on the pairs' core          CPU time in two stages, wall time, claims
+on the other core           counters, agreement, memory, instructions
+then, on the other core     a second look at whatever looks worse, both sides here and now
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import exact, instruments, judge, strace
+from .baselines import Baseline, Environment
+from .exact import Job, Lanes
+from .grown import merge
+from .harness import Side, WorkerProcess
+from .instruments import Kind, counted_by
+from .outcome import Key, Outcomes, Progress, SecondLook, pair_core
+from .pairs import PairedCpu
+from .ratio import claim_ratio, interleave
+from .rules import SLOWER_WALL, WALL_AGAIN, CpuRule, counter_increased
+
+Described = dict[str, Any]  # one hot path, as a worker describes it
+
+CLAIM_ROUNDS = 3
+NOTHING_STORED = "nothing is stored"
+# How often a second look counts: what differs from call to call by itself must not be an increase.
+AGAIN = {Kind.COUNTERS: 3, Kind.INSTRUCTIONS: 2, Kind.MEMORY: 2}
+
+
+def keys_of(path: Described, wanted: str | None = None) -> list[Key]:
+    """A hot path's cases: all, or those whose field `wanted` is true."""
+    return [
+        (path["name"], case["label"]) for case in path["cases"] if wanted is None or case[wanted]
+    ]
+
+
+def declares(path: Described, kind: Kind) -> bool:
+    """Whether a hot path asks for an instrument; the cheapest is for all of them."""
+    return kind is Kind.COUNTERS or kind in path["witnesses"]
+
+
+@dataclass
+class Measurement:
+    """Everything one run measures; results go into `outcomes`."""
+
+    head: Side
+    base: Callable[[Baseline], Side]
+    judged: Sequence[Described]  # hot paths with a baseline
+    fresh: Sequence[Described]  # hot paths without one
+    baselines: Mapping[str, Baseline]
+    environment: Environment
+    reached: Callable[[Described], bool]  # whether a changed file can be imported by a path
+    rule: CpuRule
+    outcomes: Outcomes
+    progress: Progress
+    every: bool = False  # instructions of paths that no change reaches, too
+    notes: list[str] = field(default_factory=list)
+    exempt: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Exact counts beside the pairs; whatever ends one of them ends both."""
+        lanes = Lanes()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            try:
+                counting = pool.submit(
+                    exact.run, self._exact_jobs(), self.outcomes, lanes, self.progress
+                )
+                self._on_the_pairs_core()
+                if not counting.done():
+                    self.progress("waiting for the exact counts")
+                counting.result()
+            except BaseException:
+                lanes.stop()
+                raise
+        jobs = self._second_look()
+        if jobs:
+            self.progress("a second look at what looks worse: both sides counted here")
+            exact.run(jobs, self.outcomes, Lanes(), self.progress)
+
+    # --- exact
+
+    def _exact_jobs(self) -> list[Job]:
+        jobs: list[Job] = []
+        for kind in (Kind.INSTRUCTIONS, Kind.COUNTERS, Kind.MEMORY):
+            if not any(declares(path, kind) for path in [*self.judged, *self.fresh]):
+                continue
+            if reason := instruments.unavailable(kind):
+                self.exempt.append(f"{kind}: {reason}")
+            else:
+                jobs += self._jobs_of(kind)
+        if reason := strace.unavailable():
+            self.exempt.append(f"fsyncs: {reason}")
+        paths = [*self.judged, *self.fresh]
+        compared = [key for path in paths for key in keys_of(path, "compared")]
+        return [*jobs[:1], Job(self.head, compared, self._take_agreement), *jobs[1:]]
+
+    def _jobs_of(self, kind: Kind) -> list[Job]:
+        counted: list[Key] = []
+        here: dict[Side, list[Key]] = {}
+        recounted: dict[str, list[str]] = {}  # reason -> hot paths
+        for path in self.judged:
+            keys = keys_of(path, "counted") if declares(path, kind) else []
+            if kind is Kind.INSTRUCTIONS and not self.every and not self.reached(path):
+                for key in keys:
+                    self.outcomes[key].unreached |= {kind}
+                continue
+            counted += keys
+            baseline = self.baselines[path["name"]]
+            reason = why_not_stored(path, baseline, self.environment, kind) if keys else ""
+            if reason:
+                recounted.setdefault(reason, []).append(path["name"])
+                here.setdefault(self.base(baseline), []).extend(keys)
+                continue
+            for key in keys:
+                stored = baseline.counters[key[1]]
+                mine = {name: n for name, n in stored.items() if counted_by(name) is kind}
+                self.outcomes[key].base_counters.update(mine)
+        fresh = [path for path in self.fresh if declares(path, kind)]
+        counted += [key for path in fresh for key in keys_of(path, "counted")]
+        recounted.pop(NOTHING_STORED, None)  # `--against`: asked for, so no news
+        for reason, names in recounted.items():
+            self.notes.append(f"{kind} of both sides counted here ({reason}): {', '.join(names)}")
+        bases = [Job(side, keys, self._take_base, kind) for side, keys in here.items()]
+        return [Job(self.head, counted, self._take_head, kind), *bases]
+
+    def _take_head(self, key: Key, answer: dict[str, Any]) -> None:
+        self.outcomes[key].counters.update(answer["counters"])
+
+    def _take_base(self, key: Key, answer: dict[str, Any]) -> None:
+        self.outcomes[key].base_counters.update(answer["counters"])
+
+    def _take_agreement(self, key: Key, answer: dict[str, Any]) -> None:
+        self.outcomes[key].agree = answer["agree"]
+
+    # --- on the pairs' core
+
+    def _on_the_pairs_core(self) -> None:
+        groups: dict[Side, list[Key]] = {}
+        for path in self.judged:
+            base = self.base(self.baselines[path["name"]])
+            groups.setdefault(base, []).extend(keys_of(path, "timed"))
+        pairs = PairedCpu(self.head, self.outcomes, self.progress)
+        pairs.measure(groups, self.rule.first_pairs, "first")
+        suspects = _only(groups, self._suspect)
+        if suspects:
+            names = ", ".join(f"{path}[{case}]" for ks in suspects.values() for path, case in ks)
+            self.progress(f"a second look at {names}")
+            rule = self.rule
+            pairs.measure(suspects, rule.second_pairs, "second", lambda p: p.cleared(rule))
+        slower = _only(groups, self._slow_wall)
+        if slower:
+            pairs.measure_wall(slower, WALL_AGAIN)
+        self._claims()
+
+    def _suspect(self, key: Key) -> bool:
+        first = self.outcomes[key].first
+        return first is not None and first.suspect(self.rule)
+
+    def _slow_wall(self, key: Key) -> bool:
+        wall = self.outcomes[key].wall
+        return bool(wall) and min(wall) > SLOWER_WALL
+
+    def _claims(self) -> None:
+        """Before against after, for the cases whose `before` is quick; a loss is measured again."""
+        floors = {
+            (path["name"], case["label"]): self.claim_floor(path, case)
+            for path in self.judged
+            for case in path["cases"]
+            if case["compared"] and self.outcomes[path["name"], case["label"]].error is None
+        }
+        waiting = [key for key, floor in floors.items() if floor is not None]
+        if waiting:
+            self.progress(f"claims: before against after of {len(waiting)} cases")
+        core = pair_core()
+        exact.each_case(self.head, waiting, self._claim, self.outcomes, Lanes(), core=core)
+        for key in waiting:
+            found, floor = self.outcomes[key].claim, floors[key]
+            if found is not None and floor is not None and found < floor:
+                self.progress(f"claim of {key[0]}[{key[1]}] again, in fresh processes")
+                ratio = claim_ratio(self.head, key)
+                self.outcomes[key].claim_spread = (ratio.cpu, ratio.low, ratio.high)
+
+    def _claim(self, worker: WorkerProcess, key: Key) -> None:
+        found = interleave(worker, key, rounds=CLAIM_ROUNDS)
+        self.outcomes[key].claim = found.ratio("cpu_s")
+
+    def claim_floor(self, path: Described, case: dict[str, Any]) -> float | None:
+        """The least before/after ratio that is no failure; None if nothing is promised."""
+        baseline = self.baselines[path["name"]]
+        same = baseline.workload == path["workload"]
+        return judge.claim_floor(case, baseline, self.environment) if same else case["cpu_floor"]
+
+    # --- a second look
+
+    def _second_look(self) -> list[Job]:
+        """Both sides, here and now, with the details of what grew."""
+        jobs: list[Job] = []
+        for kind in Kind:
+            if instruments.unavailable(kind):
+                continue
+            groups: dict[Side, list[Key]] = {}
+            for path in self.judged:
+                wanted = keys_of(path, "counted") if declares(path, kind) else []
+                keys = [key for key in wanted if self._looks_worse(key, kind)]
+                if keys:
+                    groups.setdefault(self.base(self.baselines[path["name"]]), []).extend(keys)
+            for base, keys in groups.items():
+                for key in keys:
+                    self.outcomes[key].again = self.outcomes[key].again or SecondLook()
+                times = AGAIN[kind]
+                jobs.append(Job(base, keys, self._take_before, kind, details=True, times=times))
+                jobs.append(Job(self.head, keys, self._take_now, kind, details=True, times=times))
+        return jobs
+
+    def _looks_worse(self, key: Key, kind: Kind) -> bool:
+        """Whether this instrument is to count the case again: it grew, or it may say why."""
+        outcome = self.outcomes[key]
+        if outcome.error is not None:
+            return False
+        grew = {
+            counted_by(name)
+            for name in outcome.counters.keys() & outcome.base_counters.keys()
+            if counter_increased(name, outcome.base_counters[name], outcome.counters[name])
+        }
+        slower = outcome.second is not None and outcome.second.slower(self.rule)
+        explains = slower or self._slow_wall(key) or Kind.INSTRUCTIONS in grew
+        return kind in grew or (explains and kind is not Kind.MEMORY)
+
+    def _take_before(self, key: Key, answer: dict[str, Any]) -> None:
+        look = self.outcomes[key].again
+        assert look is not None
+        for name, value in answer["counters"].items():  # the most the baseline's code did
+            look.before[name] = max(value, look.before.get(name, value))
+        merge(look.details_before, answer.get("details", {}))
+
+    def _take_now(self, key: Key, answer: dict[str, Any]) -> None:
+        look = self.outcomes[key].again
+        assert look is not None
+        for name, value in answer["counters"].items():  # the least that this code did
+            look.now[name] = min(value, look.now.get(name, value))
+        merge(look.details_now, answer.get("details", {}))
+
+
+def why_not_stored(path: Described, baseline: Baseline, here: Environment, kind: Kind) -> str:
+    """Why a baseline's stored counts of one instrument cannot be used; empty if they can."""
+    if not baseline.counters:
+        return NOTHING_STORED
+    difference = baseline.environment.difference(here, kind)
+    if difference:
+        return difference
+    if baseline.workload != path["workload"]:
+        return "the workload changed since its baseline"
+    labels = {case["label"] for case in path["cases"] if case["counted"]}
+    if labels - set(baseline.counters):
+        return "a case is new"
+    stored = [baseline.counters[label] for label in labels]
+    if not all(any(counted_by(name) is kind for name in counts) for counts in stored):
+        return f"its baseline was stored without {kind}"
+    fsyncs = kind is Kind.COUNTERS and not strace.unavailable()
+    if fsyncs and not all("fsyncs" in counts for counts in stored):
+        return "its baseline was stored without fsyncs"
+    return ""
+
+
+def _only(
+    groups: Mapping[Side, Sequence[Key]], wanted: Callable[[Key], bool]
+) -> dict[Side, list[Key]]:
+    chosen = {base: [key for key in keys if wanted(key)] for base, keys in groups.items()}
+    return {base: keys for base, keys in chosen.items() if keys}

@@ -1,0 +1,69 @@
+"""What was measured of one case, before anybody judges it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .errors import GateError, SkippedError
+from .instruments import Counts, Details, Kind
+from .rules import Paired
+
+Key = tuple[str, str]  # hot path, case
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """What was measured of one case, and what went wrong."""
+
+    counters: Counts = field(default_factory=dict)
+    base_counters: Counts = field(default_factory=dict)
+    unreached: frozenset[Kind] = frozenset()  # not counted: no changed file can be imported here
+    first: Paired | None = None
+    second: Paired | None = None
+    wall: tuple[float, ...] = ()  # head / base of wall time, one for each process pair
+    cpu_s: float | None = None  # this code's CPU seconds a call, to say how large the body is
+    claim: float | None = None  # before / after of CPU time, one process
+    claim_spread: tuple[float, float, float] | None = None  # again: ratio, its bounds
+    agree: bool | None = None
+    error: GateError | None = None
+    skipped: set[str] = field(default_factory=set)  # the sides on which the suite skips the case
+    again: SecondLook | None = None
+
+    def fail(self, error: GateError) -> None:
+        """Keep the first error; what comes after it may be its consequence."""
+        if isinstance(error, SkippedError):
+            self.skipped.add(error.side)
+        self.error = self.error or error
+
+
+@dataclass
+class SecondLook:
+    """Both sides counted again, here and now, because one of them looked worse."""
+
+    before: Counts = field(default_factory=dict)
+    now: Counts = field(default_factory=dict)
+    details_before: Details = field(default_factory=dict)
+    details_now: Details = field(default_factory=dict)
+
+
+Outcomes = dict[Key, Outcome]
+
+
+def pair_core() -> int | None:
+    """The core that pairs are pinned to; None where a process cannot be pinned."""
+    return max(_cores(), default=None)
+
+
+def exact_core() -> int | None:
+    """The core of everything that is exact: another one, if there is one."""
+    return min(_cores(), default=None)
+
+
+def _cores() -> set[int]:
+    try:
+        return os.sched_getaffinity(0)
+    except AttributeError:  # macOS
+        return set()

@@ -1,0 +1,194 @@
+"""CPU time and wall time of this code against a base, in pairs of fresh processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from .errors import GateError
+from .harness import Side, WorkerProcess
+from .outcome import Key, Outcomes, Progress, pair_core
+from .rules import Paired, log_ratio, trimmed_mean
+
+BATCH_S = 0.05  # CPU seconds of one batch: many turns of the scheduler
+ROUNDS = 2  # batches of each side in one pair; a body that fills a batch alone runs once
+WALL_BATCH_S = 0.002  # shorter than a turn of the scheduler: most go by without a neighbor's turn
+WALL_TURNS = 3
+_SECONDS = ("cpu_s", "wall_s", "fresh_s")  # of a worker's answer to `open`
+WALL_PAIRS = 2  # of the first stage
+LONGEST_BATCH_S = 1.0  # of wall time: a body that sleeps, or takes long to set up, runs less often
+
+
+@dataclass
+class Plan:
+    """How often a case's body runs; found once, so that all pairs do the same."""
+
+    calls: int
+    rounds: int
+    wall_calls: int
+
+    @classmethod
+    def of(cls, cpu_s: float, wall_s: float = 0.0, fresh_s: float = 0.0) -> Plan:
+        longest = max(1, int(LONGEST_BATCH_S / max(wall_s + fresh_s, 1e-7)))
+        calls = min(longest, max(1, round(BATCH_S / max(cpu_s, 1e-7))))
+        wall_calls = max(1, round(WALL_BATCH_S / max(wall_s, 1e-7)))
+        return cls(calls, ROUNDS if cpu_s < BATCH_S else 1, wall_calls)
+
+
+class PairedCpu:
+    """This code against a base, in pairs of fresh processes on one core.
+
+    Both of a pair run their batches at the same time, so that the scheduler alternates them every
+    few milliseconds: what the machine does meanwhile, it does to both, and each is charged for its
+    own CPU time alone. (Taking turns batch by batch lets a neighbor's burst hit one side only.)
+    Where a process cannot be pinned to a core, they take turns.
+    """
+
+    def __init__(self, head: Side, outcomes: Outcomes, progress: Progress) -> None:
+        self._head = head
+        self._outcomes = outcomes
+        self._progress = progress
+        self._plans: dict[Key, Plan] = {}
+        self._core = pair_core()
+
+    def measure(
+        self,
+        groups: Mapping[Side, Sequence[Key]],
+        pairs: int,
+        stage: str,
+        cleared: Callable[[Paired], bool] = lambda paired: False,
+    ) -> None:
+        """Up to `pairs` pairs for every case; results go into the outcomes' `stage`.
+
+        A case of which `cleared` says that more pairs cannot make it fail is measured no further.
+        """
+        keys = [key for group in groups.values() for key in group]
+        samples: dict[Key, list[tuple[float, float]]] = {key: [] for key in keys}
+        clock = _Clock(pairs)
+        for pair in range(pairs):
+            left = {
+                base: [key for key in keys if not cleared(_paired(samples[key]))]
+                for base, keys in groups.items()
+            }
+            if not any(left.values()):
+                break
+            self._progress(f"CPU time, {stage} stage: pair {pair + 1} of {pairs}{clock.left()}")
+            for base, keys in left.items():
+                self._each_case(
+                    base, keys, pair, lambda w, k, p: samples[k].append(self._cpu(w, k, p))
+                )
+        for key, values in samples.items():
+            if values and self._outcomes[key].error is None:
+                setattr(self._outcomes[key], stage, _paired(values))
+
+    def measure_wall(self, groups: Mapping[Side, Sequence[Key]], pairs: int) -> None:
+        """Wall time by turns, each side alone on the core; results go into the outcomes' `wall`."""
+        ratios: dict[Key, list[float]] = {key: [] for keys in groups.values() for key in keys}
+        for pair in range(pairs):
+            self._progress(f"wall time: pair {pair + 1} of {pairs}")
+            for base, keys in groups.items():
+                self._each_case(
+                    base, keys, pair, lambda w, k, p: ratios[k].append(self._wall(w, k))
+                )
+        for key, values in ratios.items():
+            self._outcomes[key].wall = tuple(values)
+
+    def _each_case(
+        self,
+        base: Side,
+        keys: Sequence[Key],
+        pair: int,
+        act: Callable[[Workers, Key, int], None],
+    ) -> None:
+        """One pair of processes for all cases; a case that fails gets a fresh pair after it."""
+        waiting = [key for key in keys if self._outcomes[key].error is None]
+        while waiting:
+            with _pair(self._head, base, self._core, swapped=pair % 2 == 1) as workers:
+                while waiting:
+                    key = waiting.pop(0)
+                    try:
+                        self._open(workers, key, pair)
+                        act(workers, key, pair)
+                        for worker in workers:
+                            worker.ask("close")
+                    except GateError as error:
+                        self._outcomes[key].fail(error)
+                        break
+
+    def _open(self, workers: Workers, key: Key, pair: int) -> None:
+        known = self._plans.get(key)
+        warm = 1 if known is not None and known.rounds == 1 else 2
+        opened = reversed(workers) if pair % 2 else workers  # in the order they were started
+        answers = [worker.ask("open", path=key[0], case=key[1], warm=warm) for worker in opened]
+        if known is None:
+            longest = {name: max(answer[name] for answer in answers) for name in _SECONDS}
+            self._plans[key] = Plan.of(**longest)
+
+    def _cpu(self, workers: Workers, key: Key, pair: int) -> tuple[float, float]:
+        """Trimmed means of this code's and the base's CPU seconds a call."""
+        plan = self._plans[key]
+        samples: tuple[list[float], list[float]] = ([], [])
+        for turn in range(plan.rounds):
+            order = (0, 1) if (turn + pair) % 2 else (1, 0)
+            for side in order:
+                workers[side].begin("measure", calls=plan.calls)
+                if self._core is None:
+                    samples[side].append(workers[side].finish()["cpu_s"])
+            if self._core is not None:
+                for side in order:
+                    samples[side].append(workers[side].finish()["cpu_s"])
+        if pair < WALL_PAIRS and len(self._outcomes[key].wall) <= pair:
+            self._outcomes[key].wall += (self._wall(workers, key),)
+        self._outcomes[key].cpu_s = min(samples[0])
+        return trimmed_mean(samples[0]), trimmed_mean(samples[1])
+
+    def _wall(self, workers: Workers, key: Key) -> float:
+        """The quickest turn of each side: this code's wall time over the base's."""
+        calls = self._plans[key].wall_calls
+        turns = [
+            [worker.ask("measure", calls=calls)["wall_s"] for worker in workers]
+            for _ in range(WALL_TURNS if self._plans[key].rounds > 1 else 1)
+        ]
+        now, before = (min(turn[side] for turn in turns) for side in (0, 1))
+        return float(now / max(before, 1e-9))
+
+
+Workers = tuple[WorkerProcess, WorkerProcess]  # this code's, the base's
+
+
+def _paired(samples: Sequence[tuple[float, float]]) -> Paired:
+    return Paired(tuple(log_ratio(*sample) for sample in samples), tuple(samples))
+
+
+class _Clock:
+    """How long the pairs that are left will take, judged by those that are done."""
+
+    def __init__(self, pairs: int) -> None:
+        self._pairs = pairs
+        self._begun: list[float] = []
+
+    def left(self) -> str:
+        """Said at the start of each pair: words for the time left; empty for the first."""
+        self._begun.append(time.monotonic())
+        done = len(self._begun) - 1
+        if not done:
+            return ""
+        each = (self._begun[-1] - self._begun[0]) / done
+        return f", about {each * (self._pairs - done):.0f} s left"
+
+
+@contextmanager
+def _pair(
+    head: Side, base: Side, core: int | None, *, swapped: bool
+) -> Iterator[tuple[WorkerProcess, WorkerProcess]]:
+    """Two fresh workers, head and base; `swapped` starts base first.
+
+    The process that starts first gets other memory (huge pages, say) than the one that starts
+    second, so every other pair is swapped: what the order does, it does to both sides.
+    """
+    with ExitStack() as stack:
+        sides = (base, head) if swapped else (head, base)
+        first, second = (stack.enter_context(WorkerProcess(side, core=core)) for side in sides)
+        yield (second, first) if swapped else (first, second)
