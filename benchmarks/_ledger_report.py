@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import _records
-from benchmarks._records import FOLDER, LedgerError, Record
-from benchmarks._replay import upper_bound
+from benchmarks._records import FOLDER, LedgerError, Record, is_red
+from benchmarks._replay import lower_bound, upper_bound
 from benchmarks.gate.files import replace
 from benchmarks.gate.table import table
 
+WIDTH = 100  # of what may be wrapped
 NOTHING = ["nothing recorded yet"]
 
 
@@ -27,15 +29,18 @@ def rendered(text: str, folder: Path = FOLDER) -> str:
     """The README with its generated blocks as the recorded runs have them."""
     kinds = ("aa", "inject", "replay", "asv")
     records = {kind: _records.read(kind, folder) for kind in kinds}
-    last = max(records["aa"] + records["inject"], key=lambda r: r["date"], default=None)
-    gate = last["gate"] if last else ""
+    live = sorted(records["aa"] + records["inject"], key=lambda record: record["date"])
+    newest = _records.newest_gate(live) if live else []
+    groups = [_of(records, group[0]) for group in _records.groups(newest)]
     for name, lines_of in _BLOCKS.items():
         start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
         head, found, rest = text.partition(start)
         _, ended, tail = rest.partition(end)
         if not (found and ended):
             raise LedgerError(f"the ledger's README lost its block {name!r}: restore it from git")
-        lines = lines_of({kind: _of(all_, gate) for kind, all_ in records.items()}, records)
+        lines = _by_group([lines_of(group) for group in groups])
+        if name == "made with":
+            lines += _older([record for record in live if record not in newest])
         text = "\n".join([head + start + "```text", *(lines or NOTHING), "```", end]) + tail
     return text
 
@@ -43,8 +48,23 @@ def rendered(text: str, folder: Path = FOLDER) -> str:
 _Kinds = dict[str, list[Record]]
 
 
-def _of(records: Sequence[Record], gate: str) -> list[Record]:
-    return [record for record in records if record["gate"] == gate]
+def _of(records: _Kinds, one: Record) -> _Kinds:
+    """Of each kind, the records that may be counted together with `one`."""
+    group = _records.group_of(one)
+    return {
+        kind: [record for record in all_ if _records.group_of(record) == group]
+        for kind, all_ in records.items()
+    }
+
+
+def _by_group(parts: Sequence[list[str]]) -> list[str]:
+    """The lines of each group, which is named where there are several."""
+    if len(parts) < 2:
+        return [line for lines in parts for line in lines]
+    lines: list[str] = []
+    for number, part in enumerate(parts, start=1):
+        lines += [""] * bool(lines) + [f"group {number}:", *(part or NOTHING)]
+    return lines
 
 
 def _groups(records: Sequence[Record], *names: str) -> list[tuple[tuple[Any, ...], list[Record]]]:
@@ -58,53 +78,68 @@ def _rate(part: int, of: int) -> str:
     return f"{part / of:.1%}" if of else "-"
 
 
+def _caught(part: int, of: int) -> str:
+    """A rate beside what it is at least (exact, 95%)."""
+    bound = f", at least {lower_bound(part, of):.1%}" if of else ""
+    return f"{part} ({_rate(part, of)}{bound})"
+
+
 # --- the blocks
 
 
-def _made_with(now: _Kinds, everything: _Kinds) -> list[str]:
-    """Which gate, machine and code the tables are about, and what is left out of them."""
+def _made_with(now: _Kinds) -> list[str]:
+    """Which gate, machine and code a group's tables are about."""
     records = now["aa"] + now["inject"]
-    if not records:
-        return []
     dates = sorted(record["date"][:10] for record in records)
-    machines = sorted(
-        {f"{r['environment']['processor']}, {r['environment']['python']}" for r in records}
-    )
-    without = sorted({name for record in records for name in record["without"]})
-    lines = [
-        f"gate {records[0]['gate']}, {dates[0]} to {dates[-1]}",
-        *(f"machine: {machine}" for machine in machines),
-        f"code under test: {', '.join(sorted({r['code'][:12] for r in records}))}",
-        f"witnesses that could not be had: {', '.join(without) or 'none'}",
+    one = records[0]
+    here = one["environment"]
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(here["packages"].items()))
+    return [
+        f"gate {one['gate']}, {dates[0]} to {dates[-1]}",
+        f"machine: {here['processor']}, {here['python']}",
+        *textwrap.wrap(f"packages: {packages}", WIDTH, subsequent_indent="    "),
+        f"code under test: {one['code'][:12]}, suites: {one['suite']}",
+        f"witnesses that could not be had: {', '.join(one['without']) or 'none'}",
     ]
-    older = [r for r in everything["aa"] + everything["inject"] if r not in records]
-    for (gate,), group in _groups(older, "gate"):
+
+
+def _older(records: Sequence[Record]) -> list[str]:
+    """What is left out of the tables."""
+    lines = []
+    for group in _records.groups(records):
+        one = group[0]
         aa = [record for record in group if "subset" in record]
-        red = sum(record["exit_code"] != 0 for record in aa)
         lines.append(
-            f"not counted here, an older gate {gate}: {len(aa)} unchanged runs of which {red} were "
-            f"red, {len(group) - len(aa)} runs with plants"
+            f"not counted here, an older gate {one['gate']} on code {one['code'][:12]}, suites "
+            f"{one['suite']}: {len(aa)} unchanged runs of which {sum(map(is_red, aa))} were red, "
+            f"{len(group) - len(aa)} runs with plants"
         )
     return lines
 
 
-def _live(now: _Kinds, everything: _Kinds) -> list[str]:
+def _live(now: _Kinds) -> list[str]:
     rows = []
     groups = _groups(now["aa"], "subset", "load")
     totals = [((subset, "all"), group) for (subset,), group in _groups(now["aa"], "subset")]
     for (subset, load), group in sorted(groups + totals, key=lambda one: one[0][0]):
-        red = sum(record["exit_code"] != 0 for record in group)
+        red = sum(map(is_red, group))
         middle = statistics.median(record["seconds"] for record in group)
         what = "five hot paths" if subset else "whole suite"
         bound = f"{upper_bound(red, len(group)):.1%}"
         rows.append((what, load, str(len(group)), str(red), bound, f"{middle:.0f}"))
     head = ("unchanged code", "load", "runs", "red", "true rate at most (95%)", "median s")
     lines = table(head, rows, right=(2, 3, 4, 5)) if rows else []
-    for record in now["aa"]:
-        if record["exit_code"]:
-            found = "; ".join(_told(finding) for finding in record["findings"] if finding["code"])
-            lines.append(f"red: {record['date']}, {record['load']}: {found}")
+    for record in filter(is_red, now["aa"]):
+        found = "; ".join(_told(finding) for finding in record["findings"] if finding["code"])
+        said = _broke(record) or found
+        lines.append(f"red: {record['date']}, {record['load']}: {said}")
     return lines
+
+
+def _broke(record: Record) -> str:
+    if not record["errors"]:
+        return ""
+    return f"the gate broke (exit code {record['exit_code']}): {record['errors']}"
 
 
 def _told(finding: Record) -> str:
@@ -112,60 +147,101 @@ def _told(finding: Record) -> str:
     return f"{finding['path']}[{finding.get('case', '')}] {finding['witness']}{change}"
 
 
-def _injected(now: _Kinds, everything: _Kinds) -> list[str]:
-    rows, missed = [], []
-    for (percent,), group in _groups(now["inject"], "percent"):
-        planted = [one for record in group for one in record["planted"]]
-        cpu = [one for one in planted if one["by_cpu"]]
-        seen = [one for one in planted if one["witnesses"]]
-        sizes = sorted(one["reached"] for one in planted)
-        rows.append(
-            (
-                f"{percent:g}%",
-                str(len(planted)),
-                f"{sizes[0]:.1%} / {statistics.median(sizes):.1%} / {sizes[-1]:.1%}",
-                f"{len(cpu)} ({_rate(len(cpu), len(planted))})",
-                f"{len(seen)} ({_rate(len(seen), len(planted))})",
-            )
-        )
-        missed += [
-            f"missed by CPU time: {one['path']}[{one['case']}], {percent:g}% planted, "
-            f"{one['reached']:+.1%} measured; caught by {', '.join(one['witnesses']) or 'nothing'}"
-            for one in planted
-            if not one["by_cpu"]
+def _injected(now: _Kinds) -> list[str]:
+    rows, notes = [], []
+    newest = now["inject"][-1]["plants"] if now["inject"] else ""
+    records = [record for record in now["inject"] if record["plants"] == newest]
+    for (percent,), group in _groups(records, "percent"):
+        every = [one for record in group for one in record["planted"]]
+        planted = [one for one in every if not one["too_coarse"]]
+        if planted:
+            rows.append(_injected_row(percent, planted))
+        notes += [_missed(one, percent) for one in planted if not one["by_cpu"]]
+        notes += [_coarse(one, percent) for one in every if one["too_coarse"]]
+        notes += [
+            f"{record['date']}, {percent:g}%: {_broke(record)}"
+            for record in group
+            if record["errors"]
         ]
+    if other := len(now["inject"]) - len(records):
+        notes.append(f"not counted here: {other} runs with other plants")
     head = (
         *("slower by", "planted", "measured, least / median / most"),
-        *("caught by CPU time", "caught by any witness"),
+        *("caught by CPU time (bound: 95%)", "caught by any witness"),
     )
-    return [*table(head, rows, right=(0, 1)), *missed] if rows else []
+    return [*(table(head, rows, right=(0, 1)) if rows else []), *notes]
 
 
-def _replayed(now: _Kinds, everything: _Kinds) -> list[str]:
+def _injected_row(percent: float, planted: Sequence[Record]) -> tuple[str, ...]:
+    sizes = sorted(one["reached"] for one in planted if one["reached"] is not None)
+    middle = statistics.median(sizes) if sizes else 0.0
+    return (
+        f"{percent:g}%",
+        str(len(planted)),
+        f"{sizes[0]:.1%} / {middle:.1%} / {sizes[-1]:.1%}" if sizes else "-",
+        _caught(sum(one["by_cpu"] for one in planted), len(planted)),
+        _caught(sum(bool(one["witnesses"]) for one in planted), len(planted)),
+    )
+
+
+def _missed(one: Record, percent: float) -> str:
+    return (
+        f"missed by CPU time: {one['path']}[{one['case']}], {percent:g}% planted, "
+        f"{_reached(one)}; caught by {', '.join(one['witnesses']) or 'nothing'}"
+    )
+
+
+def _coarse(one: Record, percent: float) -> str:
+    return (
+        f"not counted at {percent:g}%: {one['path']}[{one['case']}], whose smallest plant adds "
+        f"{one['expected']:.1%}; {_reached(one)}; caught by "
+        f"{', '.join(one['witnesses']) or 'nothing'}"
+    )
+
+
+def _reached(one: Record) -> str:
+    return "not measured" if one["reached"] is None else f"{one['reached']:+.1%} measured"
+
+
+def _replayed(now: _Kinds) -> list[str]:
     if not now["replay"]:
         return []
     record = now["replay"][-1]
     rows = []
     for how, results in record["results"].items():
-        for what, found in results.items():
-            if what == "unchanged":
-                bound = f"{upper_bound(found['red'], found['suites']):.2%}"
-                answer = f"{found['red']} red, true rate at most {bound} (95%)"
-            else:
-                weakest, (judged, caught) = min(
-                    found["by_case"].items(), key=lambda one: one[1][1] / one[1][0]
-                )
-                answer = (
-                    f"{_rate(found['slower'], found['cases'])} of cases caught; least "
-                    f"{_rate(caught, judged)}, {weakest}"
-                )
-            name = what if what == "unchanged" else f"{what}% slower"
+        for percent, found in results.items():
+            unchanged = percent == "0"
+            answer = _red_again(found) if unchanged else _caught_again(found)
+            name = "unchanged" if unchanged else f"{percent}% slower"
             rows.append((how, name, str(found["suites"]), answer))
-    runs = f"from {record['runs']} recorded runs ({', '.join(record['loads'])})"
-    return [runs, *table(("how", "code", "suites", "the gate's CPU rule"), rows, right=(2,))]
+    head = ("how", "code", "suites", "the gate's CPU rule (bounds: 95%)")
+    return [_resting(record), *table(head, rows, right=(2,))]
 
 
-def _asv(now: _Kinds, everything: _Kinds) -> list[str]:
+def _red_again(found: Record) -> str:
+    rate = f"{found['red']} red ({found['red'] / found['suites']:.2%})"
+    apart = found.get("independent")
+    if apart is None:
+        return f"{rate}, resampled"
+    bound = f"{upper_bound(apart['red'], apart['suites']):.2%}"
+    return (
+        f"{rate}; {apart['red']} of {apart['suites']} independent windows, true rate at most "
+        f"{bound}"
+    )
+
+
+def _caught_again(found: Record) -> str:
+    rate = f"{_rate(found['slower'], found['cases'])} of cases caught"
+    apart = found.get("independent")
+    weakest, (judged, caught) = min(
+        (apart or found)["by_case"].items(), key=lambda one: one[1][1] / one[1][0]
+    )
+    if apart is None:
+        return f"{rate}, least {_rate(caught, judged)}, {weakest}; resampled"
+    return f"{rate}; least in {judged} independent windows {_caught(caught, judged)}, {weakest}"
+
+
+def _asv(now: _Kinds) -> list[str]:
     if not now["asv"]:
         return []
     record = now["asv"][-1]
@@ -176,11 +252,15 @@ def _asv(now: _Kinds, everything: _Kinds) -> list[str]:
         name = "unchanged" if share == "0" else f"{share}% slower"
         rows.append((name, str(found["comparisons"]), flagged, str(found["suites"]), red))
     head = ("code", "comparisons", "called slower", "suites", "red")
-    runs = f"from {record['runs']} recorded runs ({', '.join(record['loads'])})"
-    return [runs, *table(head, rows, right=(1, 3))]
+    return [_resting(record), *table(head, rows, right=(1, 3))]
 
 
-_BLOCKS: dict[str, Callable[[_Kinds, _Kinds], list[str]]] = {
+def _resting(record: Record) -> str:
+    dropped = f"; {record['dropped']} that lacked a case left out" if record["dropped"] else ""
+    return f"from {record['runs']} recorded runs ({', '.join(record['loads'])}){dropped}"
+
+
+_BLOCKS: dict[str, Callable[[_Kinds], list[str]]] = {
     "made with": _made_with,
     "live": _live,
     "injected": _injected,

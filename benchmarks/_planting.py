@@ -29,6 +29,9 @@ from benchmarks.gate.run import Run
 ROOT = Path(__file__).resolve().parent.parent
 SCRATCH = ROOT / ".gate" / "selftest"
 ENDS_S = 20.0  # for the gate to end its workers
+HANGS_S = 7_200.0  # after which it is taken to hang
+SAID_EVERY_S = 30.0  # that it is still at it
+HUNG = 124  # its exit code then
 NEAR = 0.04  # the smaller of the two sizes
 PAIRS = 8  # of each of the two sizes that a calibration measures
 
@@ -90,20 +93,39 @@ class Clone:
                 stream.write("\n# the same code\n")
 
     def gate(self, *words: str, python: str = sys.executable) -> Answer:
-        """Run the gate's command line in the clone."""
+        """Run the gate's command line in the clone; one that hangs is ended."""
         report = self.folder.parent / f"{self.folder.name}-report.json"
         report.unlink(missing_ok=True)
         command = [python, "-m", "benchmarks.gate", "--json", str(report), *words]
         started = time.monotonic()
-        code, errors = _run(command, self.folder)
+        try:
+            code, errors = _run(command, self.folder)
+        except subprocess.TimeoutExpired:
+            code, errors = HUNG, [f"gate: it did not end in {HANGS_S:.0f} s and was ended"]
         table = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
         said = [line for line in errors if line.startswith("gate:")]
         said += errors[-1:] if not (table or said) else []
         return Answer(code, table, " ".join(said), time.monotonic() - started)
 
+    def rebaseline(self, name: str, reason: str, progress: Progress) -> float:
+        """Store and commit baselines of hot paths; returns the seconds it took."""
+        command = [sys.executable, "-m", "benchmarks.gate", "rebaseline", name, "--reason", reason]
+        started = time.monotonic()
+        code, errors = _run(command, self.folder, progress)
+        if code:
+            raise PlantError(f"no baseline of {name} was stored: {' '.join(errors[-1:])}")
+        self.commit(f"baselines of {name}: {reason}")
+        return time.monotonic() - started
 
-def _run(command: Sequence[str], folder: Path) -> tuple[int, list[str]]:
-    """Exit code and lines of standard error; interrupted, it lets the command end its workers."""
+
+def _run(
+    command: Sequence[str], folder: Path, progress: Progress = lambda line: None
+) -> tuple[int, list[str]]:
+    """Exit code and lines of standard error; interrupted, it lets the command end its workers.
+
+    `subprocess.TimeoutExpired` if it hangs.
+    """
+    started = time.monotonic()
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -114,7 +136,14 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, list[str]]:
         start_new_session=True,  # Ctrl-C reaches us, and we tell it once
     )
     try:
-        _, errors = process.communicate()
+        while True:
+            try:
+                _, errors = process.communicate(timeout=min(SAID_EVERY_S, HANGS_S))
+                break
+            except subprocess.TimeoutExpired:
+                if (seconds := time.monotonic() - started) >= HANGS_S:
+                    raise
+                progress(f"still at it, after {seconds:.0f} s")
     except BaseException:
         process.terminate()
         try:
@@ -140,12 +169,38 @@ class Answer:
         found: list[dict[str, Any]] = self.table.get("findings", [])
         return found
 
+    @property
+    def without(self) -> list[str]:
+        """The witnesses that could not be had."""
+        return [line.partition(":")[0] for line in self.table.get("exempt", [])]
+
     def worse(self) -> list[dict[str, Any]]:
         return [finding for finding in self.findings if finding["verdict"] == "worse"]
 
     def said(self) -> str:
         sentences = [finding["sentence"] for finding in self.findings if finding["sentence"]]
         return " | ".join([*sentences, self.errors]).strip(" |")
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep `folder` from other processes that ask; `PlantError` names the one that has it."""
+    import fcntl  # which Windows lacks
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            raise PlantError(
+                f"process {stream.read().strip() or 'unknown'} works in {folder}: wait until it "
+                f"has ended, or end it"
+            ) from None
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        yield
 
 
 def edited(text: str, edit: Edit) -> str:
@@ -190,13 +245,24 @@ class Line:
 
     def n_for(self, share: float) -> int:
         """The n that adds `share`; at least 1. `PlantError` if n makes no difference."""
+        return max(1, round(self.low_n + (share - self.low) / self._slope()))
+
+    def at(self, n: int) -> float:
+        """What n adds."""
+        return self.low + (n - self.low_n) * self._slope()
+
+    def too_coarse(self, share: float) -> bool:
+        """Whether a single unit adds more than `share`, so that no n is that small."""
+        return self.at(1) > share
+
+    def _slope(self) -> float:
         slope = (self.high - self.low) / (self.high_n - self.low_n)
         if not slope > 0.0:
             raise PlantError(
                 f"the planted work costs nothing: n = {self.low_n:,} added {self.low:.2%}, "
                 f"n = {self.high_n:,} added {self.high:.2%}"
             )
-        return max(1, round(self.low_n + (share - self.low) / slope))
+        return slope
 
 
 def near(probe: int, change: float) -> int:
@@ -205,9 +271,12 @@ def near(probe: int, change: float) -> int:
 
 
 class Calibration:
-    """Lines of works, measured in a clone and kept beside it for as long as nothing changes."""
+    """Lines of works, measured in a clone and kept beside it for as long as nothing changes.
 
-    def __init__(self, clone: Clone, progress: Progress) -> None:
+    With `anew`, what was kept is not used.
+    """
+
+    def __init__(self, clone: Clone, progress: Progress, *, anew: bool = False) -> None:
         self._clone = clone
         self._progress = progress
         self._file = clone.folder.parent / "calibration.json"
@@ -219,7 +288,7 @@ class Calibration:
                 processor(),
             ]
         )
-        self._lines = self._read()
+        self._lines = {} if anew else self._read()
 
     def lines(self, works: Sequence[Work]) -> dict[Work, Line]:
         """A line for each work; those that share a line of code are measured apart."""

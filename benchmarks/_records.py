@@ -1,7 +1,8 @@
 """The ledger's files: one JSON line for each run, appended at once, never edited by hand.
 
 What a record holds of the code it was made with is hashes: of the gate as far as it measures and
-judges, of the suites, and of the code under test. Numbers of different gates are never mixed.
+judges, of the suites, of the code under test and of the works that were planted. Only records of
+one group, which differ in none of `GROUP`, are ever counted together.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import ast
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).with_name("ledger")
 DIGITS = 5  # significant ones of each float that is kept
+GROUP = ("gate", "code", "suite", "environment", "without")
 
 Record = dict[str, Any]
 
@@ -37,12 +39,15 @@ def file_of(kind: str, folder: Path = FOLDER) -> Path:
 def append(kind: str, record: Mapping[str, Any], folder: Path = FOLDER) -> None:
     """Add a record, whole or not at all, and wait until it is on the disk.
 
-    A last line that a power cut left torn is cut off first.
+    A last line that a power cut left torn is cut off first; other processes that append wait.
     """
+    import fcntl  # which Windows lacks
+
     line = (json.dumps(rounded(dict(record)), separators=(",", ":")) + "\n").encode()
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(file_of(kind, folder), os.O_RDWR | os.O_CREAT, 0o644)
     try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # until it is closed
         end = _whole_bytes(handle)
         os.truncate(handle, end)
         written = os.pwrite(handle, line, end)
@@ -117,6 +122,32 @@ def _hash(files: list[Path]) -> str:
     return digest.hexdigest()[:12]
 
 
+def plants_hash(works: Iterable[object]) -> str:
+    """Hash of what is planted."""
+    return hashlib.sha256(repr(list(works)).encode()).hexdigest()[:12]
+
+
+# --- which records belong together
+
+
+def group_of(record: Mapping[str, Any]) -> str:
+    """The same text for records that may be counted together."""
+    return json.dumps([record[name] for name in GROUP], sort_keys=True)
+
+
+def groups(records: Iterable[Record]) -> list[list[Record]]:
+    """The records that may be counted together, group by group, the oldest first."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(group_of(record), []).append(record)
+    return list(found.values())
+
+
 def newest_gate(records: list[Record]) -> list[Record]:
     """The records made with the same gate as the last one."""
     return [record for record in records if record["gate"] == records[-1]["gate"]]
+
+
+def is_red(record: Mapping[str, Any]) -> bool:
+    """Whether the run failed; one in which the gate broke did."""
+    return record["exit_code"] != 0 or bool(record["errors"])

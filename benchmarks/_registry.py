@@ -37,7 +37,8 @@ from typing import Any
 from benchmarks.gate.clocks import clock as _clock
 
 COUNTER_WITNESSES = frozenset(
-    {"statements", "steps", "commits", "fsyncs", "opens", "bytecodes", "python_calls", "c_calls"}
+    {"statements", "steps", "commits", "fsyncs", "connections", "opens", "listings", "processes"}
+    | {"bytecodes", "python_calls", "c_calls"}
 )
 WITNESSES = COUNTER_WITNESSES | {"instructions", "memory", "cpu", "claim", "wall"}
 CLAIMS = Path(__file__).with_name("claims.toml")

@@ -8,6 +8,7 @@ in which they were taken, are its sequence. A replayed suite judges every case o
     bootstrap            pairs drawn one by one, with replacement
 
 Only pairs of the first stage are used: a second stage was entered because the first looked slow.
+Windows from random places overlap, so how sure a rate is follows from those that do not.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks import _records
 from benchmarks._records import LedgerError, Record
 from benchmarks.gate.rules import CLEARED_AFTER, CpuRule, Paired, log_ratio
 
@@ -32,20 +34,49 @@ Logs = dict[str, list[float]]  # case -> one logarithm of head / base a pair
 
 
 def sequences(records: Iterable[Record]) -> list[Logs]:
-    """One sequence of pairs for each case, for each load that was recorded."""
-    loads: dict[str, Logs] = {}
-    for record in records:
-        logs = loads.setdefault(record["load"], {})
-        for case, stages in record["pairs"].items():
-            if stages.get("first"):
-                logs.setdefault(case, []).extend(log_ratio(*pair) for pair in stages["first"])
-    return [_even(logs) for logs in loads.values() if logs]
+    """One sequence of pairs for each case, for each load that was recorded.
+
+    All are equally long, so that a window is the same minutes for all cases.
+    """
+    loads = []
+    for runs in by_load(whole(records)):
+        logs: Logs = {}
+        for run in runs:
+            for case, pairs in _first(run).items():
+                logs.setdefault(case, []).extend(log_ratio(*pair) for pair in pairs)
+        loads.append(logs)
+    return loads
 
 
-def _even(logs: Logs) -> Logs:
-    """All cases as long as the shortest: a window is the same minutes for all of them."""
-    shortest = min(map(len, logs.values()))
-    return {case: values[:shortest] for case, values in logs.items()}
+def by_load(records: Iterable[Record]) -> list[list[Record]]:
+    """Runs of one group under one load, in the order in which they were made."""
+    return [
+        [record for record in group if record["load"] == load]
+        for group in _records.groups(records)
+        for load in dict.fromkeys(record["load"] for record in group)
+    ]
+
+
+def whole(records: Iterable[Record]) -> list[Record]:
+    """The runs in which no case is missing that another run of their group and load has.
+
+    A run that lacks pairs of one case would put the others' minutes out of step with it.
+    """
+    kept = []
+    for runs in by_load(records):
+        cases = {case for run in runs for case in _first(run)}
+        for run in runs:
+            pairs = _first(run)
+            if cases and pairs.keys() == cases and len(set(map(len, pairs.values()))) == 1:
+                kept.append(run)
+    return kept
+
+
+def _first(record: Record) -> dict[str, list[list[float]]]:
+    """The first-stage pairs of each case that has some."""
+    return {
+        case: stages["first"] for case, stages in record["pairs"].items() if stages.get("first")
+    }
 
 
 @dataclass(frozen=True)
@@ -63,23 +94,48 @@ def replay(
     loads: Sequence[Logs], rule: CpuRule, suites: int, how: str, *, share: float = 0.0
 ) -> Replayed:
     """Judge `suites` whole suites; `share` is added to every pair as a slowdown of that size."""
-    needed = rule.first_pairs + rule.second_pairs
-    if not loads or min(len(next(iter(logs.values()))) for logs in loads) < needed:
-        raise LedgerError(f"a replay needs at least {needed} pairs of each case under each load")
+    needed = _needed(loads, rule)
     rng = random.Random(f"{SEED} {how} {share}")
-    weights = [len(next(iter(logs.values()))) for logs in loads]
+    chosen = rng.choices(loads, list(map(_length, loads)), k=suites)
+    return _tallied((_drawn(logs, needed, how, rng) for logs in chosen), rule, share)
+
+
+def independent(loads: Sequence[Logs], rule: CpuRule, *, share: float = 0.0) -> Replayed:
+    """Judge the windows that share no pair with another: what a bound may be drawn from."""
+    needed = _needed(loads, rule)
+    windows = (
+        [(case, values[start : start + needed]) for case, values in logs.items()]
+        for logs in loads
+        for start in range(0, _length(logs) - needed + 1, needed)
+    )
+    return _tallied(windows, rule, share)
+
+
+def _needed(loads: Sequence[Logs], rule: CpuRule) -> int:
+    needed = rule.first_pairs + rule.second_pairs
+    if not loads or min(map(_length, loads)) < needed:
+        raise LedgerError(f"a replay needs at least {needed} pairs of each case under each load")
+    return needed
+
+
+def _length(logs: Logs) -> int:
+    return len(next(iter(logs.values())))
+
+
+def _tallied(
+    suites: Iterable[Iterable[tuple[str, list[float]]]], rule: CpuRule, share: float
+) -> Replayed:
     added = math.log1p(share)
-    red = 0
+    count = red = 0
     by_case: dict[str, list[int]] = {}
-    for logs in rng.choices(loads, weights, k=suites):
-        slower = [
-            _judged(pairs, rule, added, by_case.setdefault(case, [0, 0]))
-            for case, pairs in _drawn(logs, needed, how, rng)
+    for suite in suites:
+        found = [
+            _judged(pairs, rule, added, by_case.setdefault(case, [0, 0])) for case, pairs in suite
         ]
-        red += any(slower)
+        count, red = count + 1, red + any(found)
     counts = {case: (judged, found) for case, (judged, found) in sorted(by_case.items())}
     return Replayed(
-        suites,
+        count,
         red,
         sum(judged for judged, _ in counts.values()),
         sum(found for _, found in counts.values()),
@@ -124,6 +180,11 @@ def upper_bound(red: int, of: int, confidence: float = 0.95) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if _at_most(red, of, middle) > 1 - confidence else (low, middle)
     return high
+
+
+def lower_bound(caught: int, of: int, confidence: float = 0.95) -> float:
+    """The smallest rate that still gives `caught` or more with probability 1 - confidence."""
+    return 1.0 - upper_bound(of - caught, of, confidence)
 
 
 def _at_most(red: int, of: int, rate: float) -> float:
@@ -194,21 +255,17 @@ class AsvCount:
 
 
 def asv_on(records: Sequence[Record], *, share: float = 0.0) -> AsvCount:
-    """Each run against the next one under the same load; `share` slows the later one down.
+    """Each run against the next one of its group and load; `share` slows the later one down.
 
     A run's samples of a case are the CPU seconds of both sides of its first-stage pairs: the same
     code, one sample from each process.
     """
-    loads: dict[str, list[Record]] = {}
-    for record in records:
-        loads.setdefault(record["load"], []).append(record)
     suites = red = comparisons = flagged = 0
-    for runs in loads.values():
+    for runs in by_load(whole(records)):
         for earlier, later in itertools.pairwise(runs):
             before, now = _samples(earlier), _samples(later)
             found = [
-                asv_slower(before[case], [s * (1.0 + share) for s in now[case]])
-                for case in before.keys() & now.keys()
+                asv_slower(before[case], [s * (1.0 + share) for s in now[case]]) for case in before
             ]
             suites, red = suites + 1, red + any(found)
             comparisons, flagged = comparisons + len(found), flagged + sum(found)
@@ -217,7 +274,6 @@ def asv_on(records: Sequence[Record], *, share: float = 0.0) -> AsvCount:
 
 def _samples(record: Record) -> Mapping[str, list[float]]:
     return {
-        case: [seconds for pair in stages["first"] for seconds in pair]
-        for case, stages in record["pairs"].items()
-        if stages.get("first")
+        case: [seconds for pair in pairs for seconds in pair]
+        for case, pairs in _first(record).items()
     }

@@ -15,14 +15,17 @@ import functools
 import json
 import os
 import shutil
+import signal
 import sys
 import sysconfig
+import threading
 import time
 import venv
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks._planting import (
     ROOT,
@@ -30,11 +33,13 @@ from benchmarks._planting import (
     Answer,
     Calibration,
     Clone,
+    Line,
     PlantError,
+    alone_in,
     git,
     plant,
 )
-from benchmarks._plants import PLANTS, Plant
+from benchmarks._plants import PLANTS, Key, Plant
 from benchmarks._synthetic import budget
 from benchmarks.gate import instruments, strace
 from benchmarks.gate.files import replace
@@ -58,9 +63,11 @@ class Result:
     reached: float | None = None
     complaint: str = ""
     seconds: float = 0.0
+    without: list[str] = field(default_factory=list)  # witnesses that could not be had
 
     def line(self) -> str:
-        words = [", ".join(self.witnesses), self.size, self.complaint]
+        lacking = f"without {', '.join(self.without)}" if self.without else ""
+        words = [", ".join(self.witnesses), self.size, self.complaint, lacking]
         said = "; ".join(word for word in words if word)
         return f"{self.outcome:17} {self.seconds:5.0f} s  {self.name}{': ' * bool(said)}{said}"
 
@@ -90,7 +97,10 @@ class Check:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.budget and (options.names or options.json or options.quick or options.list):
+        parser.error("--budget stands alone: it takes no NAME, --json, --quick or --list")
     checks = [check for check in _checks() if _asked_for(check, options)]
     if options.list:
         print(*(f"{'quick' if c.quick else '     '}  {c.name}" for c in checks), sep="\n")
@@ -98,11 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not checks and not options.budget:
         print(f"gate_selftest: no plant is called {' or '.join(options.names)}: see --list")
         return 2
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     try:
-        clone = Clone.make(SCRATCH / "clone")
-        if options.budget:
-            return budget(clone, _say)
-        results = _run(Bench(clone, options.quick, Calibration(clone, _say)), checks)
+        with alone_in(SCRATCH):
+            clone = Clone.make(SCRATCH / "clone")
+            if options.budget:
+                return budget(clone, _say)
+            results = _run(Bench(clone, options.quick, Calibration(clone, _say)), checks)
     except PlantError as error:
         print(f"gate_selftest: {error}", file=sys.stderr)
         return 2
@@ -110,16 +123,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("gate_selftest: interrupted", file=sys.stderr)
         return 130
     tally = Counter(result.outcome for result in results)
-    print(", ".join(f"{count} {outcome}" for outcome, count in tally.items()))
     if options.json:
         table = {"tally": tally, "results": [asdict(result) for result in results]}
         replace(options.json, json.dumps(table, indent=1) + "\n")
     print(f"the last clone, to look at: {clone.folder}")
+    print(last_line(results))
     return 1 if any(tally[outcome] for outcome in _BAD) else 0
 
 
+def last_line(results: Sequence[Result]) -> str:
+    """How many of each outcome; those that could not be tried are named."""
+    tally = Counter(result.outcome for result in results)
+    lacking = tally.pop(IMPOSSIBLE, 0)
+    words = [f"{count} {outcome}" for outcome, count in tally.items()]
+    if lacking:
+        names = "; ".join(r.name for r in results if r.outcome == IMPOSSIBLE)
+        words.append(f"{lacking} {IMPOSSIBLE}: {names}")
+    return ", ".join(words)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gate_selftest", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="gate_selftest",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a part of a plant's name")
     parser.add_argument("--quick", action="store_true", help="the short form, for CI")
     parser.add_argument("--list", action="store_true", help="name the plants and stop")
@@ -177,7 +205,7 @@ def _say(line: str) -> None:
 
 
 def _planted(bench: Bench, plant: Plant) -> Result:
-    size = _plant(bench, plant)
+    n, coarse = _plant(bench, plant)
     words = list(plant.paths)
     # Where nothing but exact counts decides, fewer pairs take nothing away.
     if bench.quick or "cpu" not in plant.caught_by:
@@ -187,31 +215,41 @@ def _planted(bench: Bench, plant: Plant) -> Result:
     answer = bench.clone.gate(*words)
     result = judged(plant, answer)
     if plant.work is not None:
-        result.size += f"; {size:,} planted"
+        result.size += f"; {n:,} planted"
+        result.complaint = "; ".join(filter(None, [result.complaint, coarse]))
     return result
 
 
-def _plant(bench: Bench, defect: Plant) -> int:
-    """Edit the clone; returns the n of a sized plant."""
+def _plant(bench: Bench, defect: Plant) -> tuple[int, str]:
+    """Edit the clone; returns the n of a sized plant, and why it cannot be as small as its name."""
     if defect.work is not None:
-        n = bench.calibration.lines([defect.work])[defect.work].n_for(defect.share)
+        line = bench.calibration.lines([defect.work])[defect.work]
+        n = line.n_for(defect.share)
         plant(bench.clone, {defect.work: n})
-        return n
+        return n, too_coarse(line, defect.share)
     bench.clone.apply(defect.prior)
     if defect.prior:
         bench.clone.commit()
     bench.clone.apply(defect.edits)
-    return 0
+    return 0, ""
+
+
+def too_coarse(line: Line, share: float) -> str:
+    """Says that a plant is larger than its name; empty if it is not."""
+    if not line.too_coarse(share):
+        return ""
+    return f"not of its nominal size: one unit adds {line.at(1):.1%}, {share:.1%} was asked for"
 
 
 def judged(plant: Plant, answer: Answer) -> Result:
     """Whether the gate's answer is the right one."""
     worse = answer.worse()
     witnesses = sorted({finding["witness"] for finding in worse})
-    result = Result(plant.name, CAUGHT, witnesses, nominal=plant.share)
+    own = {f["witness"] for f in worse if plant.work is None or _key(f) == plant.work.key}
+    result = Result(plant.name, CAUGHT, witnesses, nominal=plant.share, without=answer.without)
     result.size, result.reached = _size(plant, answer)
     said = answer.said()
-    missing = sorted(set(plant.caught_by) - set(witnesses))
+    missing = sorted(set(plant.caught_by) - own)
     missing += [words for words in plant.says if words not in said]
     innocent = sorted(set(plant.silent) & set(witnesses))
     if answer.code == 0 or (missing and answer.code == plant.code):
@@ -224,10 +262,14 @@ def judged(plant: Plant, answer: Answer) -> Result:
     return result
 
 
+def _key(finding: dict[str, Any]) -> Key:
+    return finding["path"], finding["case"]
+
+
 def _size(plant: Plant, answer: Answer) -> tuple[str, float | None]:
     """What the witness that the plant is meant for measured, in words and as a share."""
     for finding in answer.findings:
-        named = plant.work is None or (finding["path"], finding["case"]) == plant.work.key
+        named = plant.work is None or _key(finding) == plant.work.key
         if finding["witness"] in plant.caught_by and named:
             break
     else:
@@ -251,7 +293,7 @@ def _unchanged(bench: Bench) -> Result:
     bench.clone.touch()
     words = [*QUICK_PATHS, "--fast"] if bench.quick else []
     answer = bench.clone.gate("--against", "HEAD", *words)
-    result = Result("unchanged code", PASSED)
+    result = Result("unchanged code", PASSED, without=answer.without)
     cpu = [finding["change"] for finding in answer.findings if finding["witness"] == "cpu"]
     if cpu:
         result.size = f"cpu {min(cpu):+.1%} to {max(cpu):+.1%} in {len(cpu)} cases"

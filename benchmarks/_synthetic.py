@@ -2,6 +2,7 @@
 
 Small hot paths of many kinds are generated into a clone, a module of code and a suite that drives
 it, until there are 50 with the real ones. Their `before` is their `after`: only time is asked for.
+Their baselines are stored first, so that a run is what a user has: only this code is counted.
 """
 
 from __future__ import annotations
@@ -161,6 +162,9 @@ def budget(clone: Clone, progress: Callable[[str], None]) -> int:
     (clone.folder / MODULE).write_text(CODE, encoding="utf-8")
     (clone.folder / SUITE).write_text(suite(count), encoding="utf-8")
     clone.commit("synthetic hot paths")
+    progress(f"set-up: storing the baselines of {count} synthetic hot paths, which takes minutes")
+    seconds = clone.rebaseline("synthetic", "budget", progress) if count else 0.0
+    print(f"set-up, in no time below: {seconds:.0f} s for {count} stored baselines", flush=True)
     progress(f"{real} hot paths and {count} synthetic ones, after a comment in every file")
     clone.touch()
     good = [_timed(clone, "green", 0, GREEN_S)]
@@ -172,7 +176,7 @@ def budget(clone: Clone, progress: Callable[[str], None]) -> int:
 
 
 def _timed(clone: Clone, name: str, code: int, limit_s: float) -> bool:
-    answer = clone.gate("--against", "HEAD")
+    answer = clone.gate()
     if not answer.table:
         raise PlantError(f"the gate came to no report: {answer.errors}")
     in_time, right = answer.seconds <= limit_s, answer.code == code

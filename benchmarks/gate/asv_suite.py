@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from .contract import SUITE_FOLDER
 from .errors import BodyRaisedError, NotMeasuredError, UsageError
 
-FOLDER = "VELOCITY_GATE_SUITE"  # the staged folder of the suite: environment of the worker
 CASES = "VELOCITY_GATE_CASES"  # at most so many cases of one benchmark
 DEFAULT_CASES = 4
 LABEL_CHARACTERS = 60  # of one parameter's value
@@ -57,10 +57,10 @@ class Paths(list["AsvPath"]):
 
 def load() -> Paths:
     """The hot paths of the suite that the environment names; runs them in a folder of their own."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(SUITE_FOLDER)
     if not folder:
         raise UsageError(
-            f"{FOLDER} is not set: the gate names the staged folder of the suite in it"
+            f"{SUITE_FOLDER} is not set: the gate names the staged folder of the suite in it"
         )
     most = os.environ.get(CASES, str(DEFAULT_CASES))
     if not most.isdecimal() or int(most) < 1:
@@ -83,7 +83,7 @@ def discover(folder: Path, cases: int = DEFAULT_CASES) -> Paths:
     timed = [benchmark for benchmark in found if _kind(benchmark) == "time"]
     caches: dict[str, _Cache] = {}
     paths = Paths(AsvPath.of(benchmark, folder, cases, caches) for benchmark in timed)
-    paths += [AsvPath(name, _file(folder, name), "", [BrokenCase(why)]) for name, why in broken]
+    paths += [AsvPath(name, _file(folder, name), "", [_broken(why)]) for name, why in broken]
     others = Counter(kind for kind in map(_kind, found) if kind != "time")
     notes = [path.note for path in paths if path.note]
     notes += [f"{n} {kind} benchmarks are not measured" for kind, n in sorted(others.items())]
@@ -156,7 +156,7 @@ class AsvPath:
     name: str
     source: str
     workload: str
-    cases: Sequence[AsvCase | BrokenCase]
+    cases: Sequence[AsvCase | ClosedCase]
     note: str = ""  # what is left out, if anything
     witnesses: Sequence[str] = ("bytecodes", "python_calls", "c_calls", "instructions", "cpu")
     clock: str = "process"  # nobody knows whether the body starts threads
@@ -173,8 +173,11 @@ class AsvPath:
             for label, values in zip(labels, combinations, strict=True)
             if values not in skipped  # on both sides: the same suite drives both
         ]
-        kept = _spread(cases, most)
+        kept: Sequence[AsvCase | ClosedCase] = _spread(cases, most)
         note = ""
+        if not cases:
+            kept = [_all_skipped(benchmark.name)]
+            note = f"{benchmark.name}: the suite skips each of its combinations of parameters"
         if len(kept) < len(cases):
             note = f"{benchmark.name}: {len(kept)} of {len(cases)} combinations are measured"
         file = _file(folder, benchmark._attr_sources[-1].__name__.partition(".")[2])
@@ -239,11 +242,11 @@ class AsvCase:
 
 
 @dataclass(frozen=True)
-class BrokenCase:
-    """In place of what a module of the suite may hold that cannot be imported here."""
+class ClosedCase:
+    """In place of cases that there are none of: it says why, whoever opens it."""
 
-    reason: str
-    label: str = "import"
+    label: str
+    error: Callable[[], Exception]
     counted: bool = True
     timed: bool = True
     compared: bool = False
@@ -251,10 +254,22 @@ class BrokenCase:
     cpu_floor: float | None = None
 
     def open(self) -> AsvBody:
-        raise NotMeasuredError(
-            f"this module of the suite cannot be imported here: {self.reason} (install what it "
-            f"needs, or name the benchmarks to measure)"
-        )
+        raise self.error()
+
+
+def _broken(reason: str) -> ClosedCase:
+    """What a module of the suite may hold that cannot be imported here."""
+    sentence = (
+        f"this module of the suite cannot be imported here: {reason} (install what it needs, or "
+        f"name the benchmarks to measure)"
+    )
+    return ClosedCase("import", functools.partial(NotMeasuredError, sentence))
+
+
+def _all_skipped(name: str) -> ClosedCase:
+    """A benchmark of which no combination of parameters is left; no path vanishes unsaid."""
+    sentence = f"skipped by the suite: {name} has no combination of parameters to measure"
+    return ClosedCase("no parameters", functools.partial(SkippedError, sentence))
 
 
 def _anew(benchmark: Any) -> Any:

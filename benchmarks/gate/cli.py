@@ -7,16 +7,18 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import html, junit, markdown
 from .baselines import rename
-from .errors import GateError
+from .errors import GateError, UsageError
 from .files import replace
 from .foreign import describe_foreign, find_config
 from .project import Project, describes_itself, read_project
 from .rebaseline import rebaseline
+from .repository import Repository
 from .rules import CAREFUL, FAST
 from .run import Run
 
@@ -51,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GateError as error:
         print(f"gate: {error}", file=sys.stderr)
         return error.code
+    except Exception as error:  # a defect of ours must not look like a regression
+        traceback.print_exc()
+        print(f"gate: it broke off ({type(error).__name__}); nothing was judged", file=sys.stderr)
+        return GateError.code
     except KeyboardInterrupt:
         print("gate: interrupted; nothing was judged or stored", file=sys.stderr)
         return INTERRUPTED
@@ -60,9 +66,10 @@ def _check(options: argparse.Namespace) -> int:
     project, against = _project(options)
     rule = FAST if options.fast else CAREFUL
     file = options.json or project.scratch_dir / LAST
-    file.unlink(missing_ok=True)  # a run that ends early must not leave an older verdict behind
     page = options.html or project.scratch_dir / PAGE
-    page.unlink(missing_ok=True)
+    for older in (file, page, options.junit, options.markdown):
+        if older:  # a run that ends early must not leave an older verdict behind
+            older.unlink(missing_ok=True)
     run = Run(
         project,
         options.names,
@@ -73,13 +80,13 @@ def _check(options: argparse.Namespace) -> int:
         against=against,
     )
     report = run.judge()
-    print("\n".join(report.lines()))
     report.write(file)
     table = report.table()
     replace(page, html.render(table))
     for target, form in ((options.junit, junit), (options.markdown, markdown)):
         if target:
             replace(target, form.render(table))
+    print("\n".join(report.lines()))
     print(f"report: {page} (numbers: {file})")
     return report.exit_code
 
@@ -91,9 +98,20 @@ def _project(options: argparse.Namespace) -> tuple[Project, str]:
     with.
     """
     root = options.root.resolve()
-    if describes_itself(root) or not (options.code or find_config(root)):
+    named = options.code or options.asv_config
+    if describes_itself(root) or not (named or find_config(root)):
+        if named:
+            raise UsageError(f"{root} describes itself: --code and --asv-config are for others")
         return read_project(root), options.against
-    return describe_foreign(root, code=options.code), options.against or "HEAD"
+    project = describe_foreign(root, code=options.code, config=options.asv_config)
+    if options.against:
+        return project, options.against
+    if not Repository(root).dirty(project.code):
+        raise UsageError(
+            f"{project.code} is as HEAD has it, so there is nothing to compare: name a commit "
+            f"with --against COMMIT (HEAD~1, main, a tag)"
+        )
+    return project, "HEAD"
 
 
 def _rebaseline(options: argparse.Namespace) -> int:
@@ -174,6 +192,9 @@ def _check_parser() -> argparse.ArgumentParser:
         default="",
         metavar="FOLDER",
         help="the package to judge, for a project that has an asv suite and no settings of ours",
+    )
+    parser.add_argument(
+        "--asv-config", default="", metavar="FILE", help="its asv.conf.json, if there are several"
     )
     for form, where in (("json", LAST), ("html", PAGE), ("junit", ""), ("markdown", "")):
         default = f" (default: {where} in the scratch folder)" if where else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+SUITE_FOLDER = "VELOCITY_GATE_SUITE"  # environment of a worker: the staged folder of the suite
+
 
 class Body(Protocol):
     """One case of a hot path, set up and ready to be driven."""

@@ -58,6 +58,7 @@ class CallCounter:
         self._things: dict[str, Counter[str]] = {}  # filled only where details are asked for
         sys.addaudithook(self._audit)
         self._wrap_connect()
+        self._wrap_spawn()
 
     def count(self, body: Body) -> Counts:
         """Counters of one `after` call; each pass starts from `fresh`."""
@@ -101,6 +102,22 @@ class CallCounter:
             self._seen[_EVENTS[event]] += 1
             if event == "open" and self._things:
                 self._things["files opened"][os.path.basename(str(arguments[0]))] += 1
+
+    def _wrap_spawn(self) -> None:
+        """Watch `multiprocessing`'s way to start a process, which raises no audit event."""
+        try:
+            import _posixsubprocess
+        except ImportError:  # Windows
+            return
+        fork_exec = _posixsubprocess.fork_exec
+
+        @functools.wraps(fork_exec)
+        def watched(*arguments: Any) -> int:
+            if self._on:
+                self._seen["processes"] += 1
+            return fork_exec(*arguments)
+
+        vars(_posixsubprocess)["fork_exec"] = watched
 
     def _wrap_connect(self) -> None:
         """Watch every connection. (At the audit event of a connection it cannot be used yet.)"""

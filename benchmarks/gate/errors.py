@@ -27,10 +27,8 @@ class NotMeasuredError(GateError):
     code = 3
 
 
-class SkippedError(GateError):
+class SkippedError(NotMeasuredError):
     """The suite itself skips a case on one side; where it skips both, that is no failure."""
-
-    code = 3
 
     def __init__(self, message: str, side: str) -> None:
         super().__init__(message)
@@ -41,3 +39,7 @@ class BaselineError(GateError):
     """A stored baseline is missing, damaged or out of reach."""
 
     code = 4
+
+
+class BaseLacksError(BaselineError):
+    """The baseline's code lacks what a hot path needs: where nothing is stored, the path is new."""

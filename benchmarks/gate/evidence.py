@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .baselines import Baseline
 from .errors import UsageError
 from .grown import grown
+from .judge import REGRESSION, Finding
 from .outcome import Outcomes
 from .project import Project
 from .repository import Repository
@@ -18,19 +19,25 @@ def evidence(
     project: Project,
     baselines: Mapping[str, Baseline],
     outcomes: Outcomes,
+    findings: Iterable[Finding],
 ) -> dict[str, Any]:
-    """Tables for the report, as JSON takes them; names of cases are `path[case]`."""
+    """Tables for the report, as JSON takes them; names of cases are `path[case]`.
+
+    What grew is told of regressions only: a case that was counted again and found well has none.
+    """
+    worse = {finding.name for finding in findings if finding.code == REGRESSION}
     pairs: dict[str, Any] = {}
     grew: dict[str, Any] = {}
     for (path, case), outcome in outcomes.items():
         stages = {"first": outcome.first, "second": outcome.second}
-        pairs[f"{path}[{case}]"] = {
-            name: [list(sample) for sample in stage.samples]
-            for name, stage in stages.items()
+        name = f"{path}[{case}]"
+        pairs[name] = {
+            order: [list(sample) for sample in stage.samples]
+            for order, stage in stages.items()
             if stage is not None
         } | ({"wall": list(outcome.wall)} if outcome.wall else {})
-        if outcome.again is not None and (found := grown(outcome.again)):
-            grew[f"{path}[{case}]"] = found
+        if name in worse and outcome.again is not None and (found := grown(outcome.again)):
+            grew[name] = found
     described = {
         name: {
             "commit": baseline.commit,
@@ -44,9 +51,11 @@ def evidence(
     return {"pairs": pairs, "grew": grew, "baselines": described}
 
 
-def _commits(repository: Repository, project: Project, baseline: Baseline) -> list[dict[str, str]]:
-    """Commits after the baseline's that touched the code; none where its commit is not here."""
+def _commits(
+    repository: Repository, project: Project, baseline: Baseline
+) -> list[dict[str, str]] | None:
+    """Commits after the baseline's that touched the code; None where its commit is not here."""
     try:
         return repository.commits(baseline.commit, project.code)
     except UsageError:
-        return []
+        return None

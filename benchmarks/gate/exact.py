@@ -118,6 +118,9 @@ def each_case(
         with process as worker, lanes.running(worker):
             while waiting:
                 key = waiting.pop(0)
+                known = outcomes[key].error
+                if known is not None and not isinstance(known, SkippedError):
+                    continue  # a body that hangs or dies does so once
                 try:
                     act(worker, key)
                 except GateError as error:

@@ -1,7 +1,8 @@
 """A project that has an asv suite and says nothing about the gate: what can be found out about it.
 
 Both sides of a comparison are written out of git and imported from there, so a project whose
-package has to be compiled first is refused, with the file that told.
+package has to be compiled first is refused, with the file that told, and so is one whose package
+needs more of its repository than that (`unstaged.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from .errors import UsageError
 from .own import PACKAGE
 from .project import Project
+from .unstaged import refuse_unstaged
 
 CONFIG = "asv.conf.json"
 LOADER = f"{PACKAGE}.asv_suite:load"
@@ -49,6 +51,8 @@ def describe_foreign(root: Path, *, code: str = "", config: str = "") -> Project
     """
     root = root.resolve()
     file = _given(root, config) if config else find_config(root)
+    if file is not None and not file.is_file():
+        raise UsageError(f"{file} is no file: name the {CONFIG} itself")
     if file is None:
         raise UsageError(
             f"{root} has neither [tool.velocity-gate] in a pyproject.toml nor an {CONFIG}"
@@ -65,6 +69,7 @@ def describe_foreign(root: Path, *, code: str = "", config: str = "") -> Project
             f"{root.name} compiles extensions ({reason}): the gate imports both sides as git holds "
             f"them, so what is compiled would be the same on both, or missing"
         )
+    refuse_unstaged(root, package, suite, _pyproject(root))
     return Project(
         root=root,
         code=package.relative_to(root).as_posix(),
@@ -97,9 +102,8 @@ def find_config(root: Path) -> Path | None:
 
 def read_config(file: Path) -> dict[str, Any]:
     """An asv configuration: JSON that may hold comments and trailing commas."""
-    text = file.read_text(encoding="utf-8")
     try:
-        settings = json.loads(_plain_json(text))
+        settings = json.loads(_plain_json(file.read_text(encoding="utf-8")))
     except ValueError as error:
         raise UsageError(f"{file} is not JSON with comments: {error}") from None
     if not isinstance(settings, dict):

@@ -15,7 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .errors import BaselineError, BodyRaisedError, GateError, NotMeasuredError, SkippedError
+from .contract import SUITE_FOLDER
+from .errors import (
+    BaseLacksError,
+    BaselineError,
+    BodyRaisedError,
+    GateError,
+    NotMeasuredError,
+    SkippedError,
+)
 from .instruments import Kind, wrap
 from .own import PACKAGE
 
@@ -25,7 +33,6 @@ _ERRORS: dict[int, type[GateError]] = {
     cls.code: cls for cls in (BodyRaisedError, NotMeasuredError, BaselineError)
 }
 
-SUITE = "VELOCITY_GATE_SUITE"  # environment of a worker: the staged folder of the suite
 HEAD, BASE = "this code", "the baseline"  # how sentences call the sides
 
 
@@ -53,7 +60,9 @@ class WorkerProcess:
         self, side: Side, *, core: int | None = None, instrument: Kind | None = None
     ) -> None:
         self._side = side
-        self._scratch = tempfile.TemporaryDirectory(prefix="gate-worker-")
+        self._scratch = tempfile.TemporaryDirectory(
+            prefix="gate-worker-", ignore_cleanup_errors=True
+        )
         scratch = Path(self._scratch.name)
         self._stderr = (scratch / "stderr").open("w+b")
         command = [sys.executable, "-m", f"{PACKAGE}.worker", "--package", side.package]
@@ -154,7 +163,7 @@ class WorkerProcess:
         if "error" in answer:
             kind = _ERRORS.get(answer["code"], BodyRaisedError)
             if self._side.name == BASE:  # today's suite cannot drive the old code
-                kind = BaselineError
+                kind = BaseLacksError if answer.get("lacking") else BaselineError
             raise kind(f"{self._side.name}: {answer['error']}")
         return answer
 
@@ -177,13 +186,13 @@ def _environment(side: Side, scratch: Path) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         "PYTHONNOUSERSITE": "1",
         "PYTHONPATH": os.pathsep.join(map(str, (side.stage, side.suite_stage, side.home))),
-        SUITE: str(side.suite_stage / side.suite),
+        SUITE_FOLDER: str(side.suite_stage / side.suite),
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         # Freed memory stays with the process, in small pages. Else it depends on the process's
-        # luck whether each call faults its memory in anew, and that can be a tenth of its time.
+        # luck whether each call faults its memory in anew, and that takes much of a short call.
         "MALLOC_TRIM_THRESHOLD_": str(2**31),
         "MALLOC_MMAP_THRESHOLD_": str(2**25),  # glibc refuses more
         "MALLOC_TOP_PAD_": str(2**26),

@@ -98,6 +98,7 @@ def _compared(report: Stored) -> str:
         ("Counted by", text(counting_words(report.get("environment") or {}))),
         ("CPU time", text(rule_words(report.get("rule") or {}))),
         ("Run", text(_when(report))),
+        ("Gate", f"<small>source {code(report['gate'])}</small>" if report.get("gate") else ""),
     ]
     cells = "".join(f"<dt>{name}</dt><dd>{words}</dd>" for name, words in rows if words)
     return f'<dl class="facts">{cells}</dl>'

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from . import strip
+from .rules import Verdict
 from .view import (
-    QUIET,
     Case,
     Stored,
     before,
@@ -24,18 +24,20 @@ from .view import (
     worst,
 )
 
-_TONE = {
-    "better": "good",
-    "same": "quiet",
-    "unchanged": "quiet",
-    "new": "new",
-    "worse": "bad",
-    "failed": "bad",
-    "not measured": "warn",
+TONES: dict[str, str] = {
+    Verdict.BETTER: "good",
+    Verdict.SAME: "quiet",
+    Verdict.UNCHANGED: "quiet",
+    Verdict.SKIPPED: "quiet",
+    Verdict.NEW: "new",
+    Verdict.WORSE: "bad",
+    Verdict.FAILED: "bad",
+    Verdict.NOT_MEASURED: "warn",
 }
 _MINUS = "\N{MINUS SIGN}"
 _GREW_SHOWN = 12  # rows of a table of what grew that stand open
 _COMMITS_SHOWN = 20
+_EQUAL = (Verdict.SAME, Verdict.UNCHANGED)
 _ALWAYS = ("cpu", "wall", "claim")  # witnesses that have a row even where they are the same
 
 
@@ -84,8 +86,13 @@ def _commits(report: Stored, stored: Stored) -> str:
     if not commits:
         if report.get("tree") and report.get("tree") == stored.get("tree"):
             return '<p class="hint">The code is the same as the baseline\'s.</p>'
-        if commits is None:
+        if "commits" not in stored:
             return ""
+        if commits is None:
+            words = (
+                "Its commit is not in this clone: which commits touched the code since is unknown."
+            )
+            return f'<p class="hint">{words}</p>'
         words = "No commit since then touched the code: what differs is in the working tree."
         return f'<p class="hint">{words}</p>'
     items = [
@@ -146,7 +153,7 @@ def _witnesses(case: Case, scale: strip.Scale, limit: float | None) -> str:
             continue  # the sentence has said it all
         differs = numbers[0] is not None and numbers[0] != numbers[1]
         timed = finding["witness"] in _ALWAYS
-        noted = timed or differs or finding["verdict"] not in QUIET
+        noted = timed or differs or finding["verdict"] not in _EQUAL
         (shown if noted else equal).append(finding)
     rows = "".join(_witness(finding, scale, limit) for finding in shown)
     table = (
@@ -251,4 +258,4 @@ def pill(verdict: str) -> str:
 
 def tone(verdict: str) -> str:
     """The colour of a verdict; an unknown one is drawn like a failure."""
-    return _TONE.get(verdict, "bad")
+    return TONES.get(verdict, "bad")

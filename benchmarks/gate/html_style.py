@@ -136,7 +136,7 @@ text { font-size: 12px; fill: var(--soft); font-variant-numeric: tabular-nums; }
 text.limit { stroke: none; text-anchor: middle; }
 .zero { stroke: var(--soft); } .grid { stroke: var(--line); }
 text.lane { fill: var(--ink); stroke: var(--card); stroke-width: 5px; paint-order: stroke; }
-.v-same, .v-unchanged { --tone: var(--quiet); } .v-better { --tone: var(--good); }
+.v-same, .v-unchanged, .v-skipped { --tone: var(--quiet); } .v-better { --tone: var(--good); }
 .v-new { --tone: var(--new); } .v-not-measured { --tone: var(--warn); }
 .v-worse, .v-failed { --tone: var(--bad); }
 .bar { fill: var(--tone); fill-opacity: 0.45; } .whisker { stroke: var(--ink); }

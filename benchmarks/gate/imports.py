@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -13,11 +14,16 @@ Source = str | bytes
 EVERYTHING = "**"  # as a reference: every module; after a name: every module below it
 CHILDREN = "*"  # after a name: the modules directly in it
 _IMPORTERS = frozenset({"import_module", "__import__"})
+_BEFORE_NAME = r"(?:(?<![\w.-])|(?<=-m))"  # a name in a string begins here
 _LOADERS = frozenset(
     {"exec_module", "load_module", "run_module", "run_path", "spec_from_file_location"}
     | {"walk_packages"}
 )
 _EVALUATORS = frozenset({"exec", "eval"})
+# A name given to these loads nothing that is not imported already, or its package's top only.
+_ONLY_NAMING = frozenset({"getLogger", "version", "metadata", "distribution", "files"})
+
+Used = list[tuple[list[str], bool]]  # dotted names, each with whether it stands in a function
 
 
 @dataclass
@@ -28,19 +34,37 @@ class ModuleText:
     at_import: set[str] = field(default_factory=set)  # those outside of function bodies
     aliases: dict[str, set[str]] = field(default_factory=dict)  # imported name -> reference
     bound: set[str] = field(default_factory=set)  # at module level
+    stars: set[str] = field(default_factory=set)  # modules whose names it takes over
+    used: Used = field(default_factory=list)
 
     @cached_property
     def lazy(self) -> bool:
         """Whether it answers for names that it does not bind."""
         return "__getattr__" in self.bound
 
+    def refer(self, reference: str, inside: bool) -> None:
+        """Note a reference; `inside`: it stands in a function's body."""
+        self.references.add(reference)
+        if not inside:
+            self.at_import.add(reference)
 
-def read_text(file: str, source: Source, tops: set[str]) -> ModuleText:
+    def follow_names(self, aliases: Mapping[str, Iterable[str]]) -> None:
+        """Refer to what the names it uses mean by `aliases`."""
+        for (root, *rest), inside in self.used:
+            for target in aliases.get(root, ()):
+                self.refer(".".join([target, *(rest or [CHILDREN])]), inside)
+
+
+def read_text(file: str, source: Source, tops: Iterable[str], package: str = "") -> ModuleText:
+    """What `file` says; `tops`: modules whose names in strings count as imports of them.
+
+    Of `package`, the bare name in a string counts too, as an import of all of it.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return ModuleText({EVERYTHING}, {EVERYTHING})
-    reader = _Reader(file, tops)
+    reader = _Reader(file, tops, package)
     reader.visit(tree)
     return reader.finish()
 
@@ -48,15 +72,16 @@ def read_text(file: str, source: Source, tops: set[str]) -> ModuleText:
 class _Reader(ast.NodeVisitor):
     """Collects a `ModuleText` from a syntax tree."""
 
-    def __init__(self, file: str, tops: set[str]) -> None:
+    def __init__(self, file: str, tops: Iterable[str], package: str) -> None:
         self._text = ModuleText()
         self._package = PurePosixPath(file).parent.parts
         self._names = re.compile(
-            rf"(?<![\w.])(?:{'|'.join(map(re.escape, sorted(tops)))})(?:\.\w+)+"
+            rf"{_BEFORE_NAME}(?:{'|'.join(map(re.escape, sorted(tops))) or '(?!)'})(?:\.\w+)+"
         )
+        self._all_of = package
+        self._bare = re.compile(rf"{_BEFORE_NAME}{re.escape(package) or '(?!)'}(?![\w/-]|\.\w)")
         self._scope: list[str] = []  # kinds of block, from the outside in
         self._in_getattr = False
-        self._used: list[tuple[list[str], bool]] = []  # dotted names, whether in a function
         self._mentioned: list[tuple[str, bool]] = []  # strings that may name a module
         self._functions: set[str] = set()
         self._called_at_import: set[str] = set()
@@ -64,13 +89,14 @@ class _Reader(ast.NodeVisitor):
     def finish(self) -> ModuleText:
         """The text, once the whole tree was visited."""
         text = self._text
-        for (root, *rest), inside in self._used:
-            for target in text.aliases.get(root, ()):
-                self._refer(".".join([target, *(rest or [CHILDREN])]), inside)
+        text.follow_names(text.aliases)
         if not text.lazy:  # else the strings are its table of names
             for string, inside in self._mentioned:
                 for name in self._names.findall(string):
-                    self._refer(name, inside)
+                    text.refer(name, inside)
+                if self._bare.search(string):
+                    # A bare name imports nothing until a function starts something with it.
+                    text.refer(f"{self._all_of}.{EVERYTHING}", inside=True)
         if self._functions & self._called_at_import:
             text.at_import |= text.references
         return text
@@ -79,10 +105,8 @@ class _Reader(ast.NodeVisitor):
     def _inside(self) -> bool:
         return "function" in self._scope
 
-    def _refer(self, reference: str, inside: bool | None = None) -> None:
-        self._text.references.add(reference)
-        if not (self._inside if inside is None else inside):
-            self._text.at_import.add(reference)
+    def _refer(self, reference: str) -> None:
+        self._text.refer(reference, self._inside)
 
     def _bind(self, name: str) -> None:
         if not self._scope:
@@ -122,7 +146,9 @@ class _Reader(ast.NodeVisitor):
         for alias in node.names:
             reference = ".".join([*base, alias.name])
             self._refer(reference)
-            if alias.name != CHILDREN:
+            if alias.name == CHILDREN:
+                self._text.stars.add(".".join(base))
+            else:
                 self._import(alias.asname or alias.name, reference)
             if alias.asname and alias.name in _IMPORTERS:
                 self._refer(EVERYTHING)
@@ -174,12 +200,14 @@ class _Reader(ast.NodeVisitor):
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self._mentioned.append((node.value, self._inside))
+        elif isinstance(node.value, bytes):  # a program to be piped into another process
+            self._mentioned.append((node.value.decode("latin-1"), self._inside))
 
     def visit_Name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
             self._bind(node.id)
             return
-        self._used.append(([node.id], self._inside))
+        self._text.used.append(([node.id], self._inside))
         if node.id in _IMPORTERS | _EVALUATORS | _LOADERS:
             self._anything()
 
@@ -190,7 +218,7 @@ class _Reader(ast.NodeVisitor):
         if names is None:
             self.visit(node.value)
         else:
-            self._used.append((names, self._inside))
+            self._text.used.append((names, self._inside))
 
     def visit_Call(self, node: ast.Call) -> None:
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -200,8 +228,10 @@ class _Reader(ast.NodeVisitor):
             self.visit(node.func)
             if not self._inside and "main" not in self._scope:
                 self._called_at_import.add(name)
+        naming = name in _IMPORTERS | _ONLY_NAMING
         for part in [*node.args, *node.keywords]:
-            self.visit(part)
+            if not (naming and isinstance(part, ast.Constant)):
+                self.visit(part)
 
     def _anything(self) -> None:
         if not self._in_getattr:

@@ -108,9 +108,9 @@ def judge_counters(path: str, case: str, outcome: Outcome) -> list[Finding]:
     for name in sorted(before.keys() & now.keys()):
         old, new = before[name], now[name]
         worse = counter_increased(name, old, new)
-        if worse and again is not None and name in again.before.keys() & again.now.keys():
-            old, new = again.before[name], again.now[name]
-            worse = counter_increased(name, old, new)
+        if worse and again is not None and again.counted(name):
+            old, new = min(again.before[name]), min(again.now[name])
+            worse = again.increased(name)
         verdict, sentence, code = Verdict.SAME, "", 0
         if worse:
             sentence = (

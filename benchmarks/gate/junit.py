@@ -1,7 +1,8 @@
 """A stored report as JUnit XML, which CI pages turn into a list of tests.
 
 One test for each case of a hot path. It is red exactly where the gate's exit code is not 0: a
-regression is a failure; what raised, was not measured or has no usable baseline is an error.
+regression is a failure; what raised, was not measured or has no usable baseline is an error; what
+the suite itself skips is skipped.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
+from .rules import Verdict
 from .table import seconds
 from .view import (
     Case,
@@ -43,7 +45,7 @@ def render(report: Stored) -> str:
         "tests": str(len(tests)),
         "failures": str(sum(test.find("failure") is not None for test in tests)),
         "errors": str(sum(test.find("error") is not None for test in tests)),
-        "skipped": "0",
+        "skipped": str(sum(test.find("skipped") is not None for test in tests)),
         "time": f"{float(report.get('seconds') or 0.0):.3f}",
     }
     date = str(report.get("date") or "1970-01-01T00:00:00")[:19]
@@ -77,6 +79,8 @@ def _test(report: Stored, case: Case) -> ET.Element:
             "message": clean(message),
             "type": clean(f"{first['verdict']}: {first['witness']}"),
         }
+    elif case.verdict == Verdict.SKIPPED:
+        _add(test, "skipped", "").attrib["message"] = "the suite skips it on both sides"
     _add(test, "system-out", "\n".join(_line(finding) for finding in case.findings))
     return test
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import exact, instruments, judge, strace
 from .baselines import Baseline, Environment
+from .errors import GateError
 from .exact import Job, Lanes
 from .grown import merge
 from .harness import Side, WorkerProcess
@@ -100,6 +101,7 @@ class Measurement:
 
     def _jobs_of(self, kind: Kind) -> list[Job]:
         counted: list[Key] = []
+        unreached: list[str] = []
         here: dict[Side, list[Key]] = {}
         recounted: dict[str, list[str]] = {}  # reason -> hot paths
         for path in self.judged:
@@ -107,6 +109,7 @@ class Measurement:
             if kind is Kind.INSTRUCTIONS and not self.every and not self.reached(path):
                 for key in keys:
                     self.outcomes[key].unreached |= {kind}
+                unreached += [path["name"]] if keys else []
                 continue
             counted += keys
             baseline = self.baselines[path["name"]]
@@ -121,6 +124,11 @@ class Measurement:
                 self.outcomes[key].base_counters.update(mine)
         fresh = [path for path in self.fresh if declares(path, kind)]
         counted += [key for path in fresh for key in keys_of(path, "counted")]
+        if unreached:
+            self.notes.append(
+                f"instructions of {len(unreached)} hot paths not counted: no changed file is "
+                f"among those they import (--all counts them)"
+            )
         recounted.pop(NOTHING_STORED, None)  # `--against`: asked for, so no news
         for reason, names in recounted.items():
             self.notes.append(f"{kind} of both sides counted here ({reason}): {', '.join(names)}")
@@ -173,6 +181,7 @@ class Measurement:
             if case["compared"] and self.outcomes[path["name"], case["label"]].error is None
         }
         waiting = [key for key, floor in floors.items() if floor is not None]
+        self._note_unjudged_claims({path for path, _ in waiting})
         if waiting:
             self.progress(f"claims: before against after of {len(waiting)} cases")
         core = pair_core()
@@ -181,8 +190,20 @@ class Measurement:
             found, floor = self.outcomes[key].claim, floors[key]
             if found is not None and floor is not None and found < floor:
                 self.progress(f"claim of {key[0]}[{key[1]}] again, in fresh processes")
-                ratio = claim_ratio(self.head, key)
-                self.outcomes[key].claim_spread = (ratio.cpu, ratio.low, ratio.high)
+                try:
+                    ratio = claim_ratio(self.head, key)
+                except GateError as error:
+                    self.outcomes[key].fail(error)
+                else:
+                    self.outcomes[key].claim_spread = (ratio.cpu, ratio.low, ratio.high)
+
+    def _note_unjudged_claims(self, judged: set[str]) -> None:
+        claiming = {path["name"] for path in self.judged if "claim" in path["witnesses"]}
+        if unjudged := sorted(claiming - judged):
+            self.notes.append(
+                f"no speedup is promised for this processor and these packages: the claims of "
+                f"{', '.join(unjudged)} are not judged here"
+            )
 
     def _claim(self, worker: WorkerProcess, key: Key) -> None:
         found = interleave(worker, key, rounds=CLAIM_ROUNDS)
@@ -233,15 +254,15 @@ class Measurement:
     def _take_before(self, key: Key, answer: dict[str, Any]) -> None:
         look = self.outcomes[key].again
         assert look is not None
-        for name, value in answer["counters"].items():  # the most the baseline's code did
-            look.before[name] = max(value, look.before.get(name, value))
+        for name, value in answer["counters"].items():
+            look.before.setdefault(name, []).append(value)
         merge(look.details_before, answer.get("details", {}))
 
     def _take_now(self, key: Key, answer: dict[str, Any]) -> None:
         look = self.outcomes[key].again
         assert look is not None
-        for name, value in answer["counters"].items():  # the least that this code did
-            look.now[name] = min(value, look.now.get(name, value))
+        for name, value in answer["counters"].items():
+            look.now.setdefault(name, []).append(value)
         merge(look.details_now, answer.get("details", {}))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .errors import GateError, SkippedError
 from .instruments import Counts, Details, Kind
-from .rules import Paired
+from .rules import Paired, counter_increased
 
 Key = tuple[str, str]  # hot path, case
 Progress = Callable[[str], None]
@@ -43,10 +43,22 @@ class Outcome:
 class SecondLook:
     """Both sides counted again, here and now, because one of them looked worse."""
 
-    before: Counts = field(default_factory=dict)
-    now: Counts = field(default_factory=dict)
+    before: dict[str, list[int]] = field(default_factory=dict)  # one value for each count
+    now: dict[str, list[int]] = field(default_factory=dict)
     details_before: Details = field(default_factory=dict)
     details_now: Details = field(default_factory=dict)
+
+    def counted(self, name: str) -> bool:
+        """Whether both sides counted it again."""
+        return bool(self.before.get(name) and self.now.get(name))
+
+    def increased(self, name: str) -> bool:
+        """Whether it did: the least and the most of several counts both rose.
+
+        What differs from call to call by itself rises in one of them at most, now and then.
+        """
+        before, now = self.before[name], self.now[name]
+        return all(counter_increased(name, pick(before), pick(now)) for pick in (min, max))
 
 
 Outcomes = dict[Key, Outcome]

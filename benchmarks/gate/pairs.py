@@ -142,7 +142,9 @@ class PairedCpu:
         if pair < WALL_PAIRS and len(self._outcomes[key].wall) <= pair:
             self._outcomes[key].wall += (self._wall(workers, key),)
         self._outcomes[key].cpu_s = min(samples[0])
-        return trimmed_mean(samples[0]), trimmed_mean(samples[1])
+        means = trimmed_mean(samples[0]), trimmed_mean(samples[1])
+        log_ratio(*means)  # raises here, where it costs this case only
+        return means
 
     def _wall(self, workers: Workers, key: Key) -> float:
         """The quickest turn of each side: this code's wall time over the base's."""

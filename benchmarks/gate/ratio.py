@@ -6,7 +6,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from .errors import BodyRaisedError
+from .errors import BodyRaisedError, NotMeasuredError
 from .harness import Side, WorkerProcess
 from .outcome import Key, pair_core
 from .pairs import Plan
@@ -37,7 +37,10 @@ class Interleaved:
     after: dict[str, float]
 
     def ratio(self, clock: str) -> float:
-        return self.before[clock] / max(self.after[clock], 1e-9)
+        before, after = self.before[clock], self.after[clock]
+        if not (before > 0.0 and after > 0.0):
+            raise NotMeasuredError("before or after used no time of its own: no ratio can be taken")
+        return before / after
 
 
 def claim_ratio(side: Side, key: Key, *, quick: bool = False) -> Ratio:

@@ -9,15 +9,21 @@ Static, and generous: where the text does not say what is imported, everything i
 - a name that a package with a module-level `__getattr__` does not bind reaches everything, and so
   does any other use of such a package (`getattr`, `import *`); its own `__getattr__` may import
   what it likes
-- the dotted name of a module in a string (`"pkg.worker"`) counts as an import of it
+- `import *` of a module takes over the names that it imported, and what those lead to
+- the dotted name of a module in a string (`"pkg.worker"`) counts as an import of it, the package's
+  bare name (`"-m", "pkg"` or `"from pkg import x"`) as an import of all of it; docstrings do not
+  count, nor what is given to `getLogger` and the like
 - files that are not Python are reached by all
 
 What it cannot see: a module that another suite's import loads and that changes things from there
-(a registry, a monkeypatch), pickles that name modules, plug-ins found by their entry points.
+(a registry, a monkeypatch), pickles that name modules, plug-ins found by their entry points, a
+file of the package that is run by its path, a name that is put together from pieces for another
+process, and strings in a file with a module-level `__getattr__`, whose table they are.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -121,7 +127,9 @@ class Graph:
             for parent in PurePosixPath(file).parents
             if parent.parts
         }
-        self._texts: dict[str, ModuleText] = {}
+        self._tops = {name.partition(".")[0] for name in self._modules}
+        self._alone: dict[str, ModuleText] = {}  # texts, by themselves
+        self._texts: dict[str, ModuleText] = {}  # with what they take over by `import *`
 
     def reached(self, *entries: str) -> set[str]:
         """As the function `reached`; each file's text is read once for all calls."""
@@ -151,6 +159,7 @@ class Graph:
                 yield self._modules[module], whole
         for reference in text.references if whole else text.at_import:
             by_name = reference.endswith(f".{EVERYTHING}") and not self.owns(file)
+            by_name = by_name and reference.partition(".")[0] != self._package
             # A suite that loads by name loads the modules beside it.
             wanted = reference.removesuffix(EVERYTHING) + CHILDREN if by_name else reference
             for found in self._follow(self._placed(wanted, file), set()):
@@ -169,9 +178,41 @@ class Graph:
 
     def _text(self, file: str) -> ModuleText:
         if file not in self._texts:
-            tops = {name.partition(".")[0] for name in self._modules}
-            self._texts[file] = read_text(file, self._files.get(file, ""), tops)
+            text = self._read(file)
+            if taken := self._taken_over(file):
+                text = copy.deepcopy(text)
+                text.follow_names(taken)
+                for name, targets in taken.items():
+                    text.aliases.setdefault(name, set()).update(targets)
+            self._texts[file] = text
         return self._texts[file]
+
+    def _read(self, file: str) -> ModuleText:
+        if file not in self._alone:
+            source = self._files.get(file, "")
+            self._alone[file] = read_text(file, source, self._tops, self._package)
+        return self._alone[file]
+
+    def _taken_over(self, file: str) -> dict[str, set[str]]:
+        """Names that `import *` brings into `file`, from however far, with what they refer to."""
+        taken: dict[str, set[str]] = {}
+        waiting, seen = [file], {file}
+        while waiting:
+            asking = waiting.pop()
+            for star in self._read(asking).stars:
+                module = self._placed(star, asking)
+                for inner in self._modules:
+                    if inner.rpartition(".")[0] == module:
+                        taken.setdefault(inner.rpartition(".")[2], set()).add(inner)
+                source = self._modules.get(module)
+                if source is not None and source not in seen:
+                    seen.add(source)
+                    waiting.append(source)
+                    for name, targets in self._read(source).aliases.items():
+                        taken.setdefault(name, set()).update(
+                            self._placed(target, source) for target in targets
+                        )
+        return taken
 
     def _follow(self, reference: str, seen: set[str]) -> Iterator[str]:
         """The files that loading the dotted `reference` may load."""

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from .baselines import Baseline, write_baseline
 from .errors import GateError
+from .instruments import Counts
 from .judge import REGRESSION
 from .measuring import Described
-from .outcome import Progress
+from .outcome import Outcome, Progress
 from .project import Project
 from .ratio import claim_ratio
 from .report import Report
@@ -40,12 +41,15 @@ def rebaseline(
     """
     run = Run(project, names, progress=progress, every=True)
     _refuse_dirty(run)
+    commit = run.repository.head
+    if run.repository.subtree(commit, project.code) != run.tree:
+        raise RefusedError("the code changed while it was read: run it again")
     report = run.judge()
     _refuse_worse(report, accept_regression)
     baselines = []
     for path in run.selected:
         progress(f"before against after: {path['name']}")
-        baselines.append(_baseline(run, path, reason))
+        baselines.append(_baseline(run, path, commit, reason))
     # Stored only when all are there: Ctrl-C before this leaves every baseline as it was.
     return report, [write_baseline(project.baseline_dir, baseline) for baseline in baselines]
 
@@ -74,7 +78,7 @@ def _refuse_worse(report: Report, accept_regression: bool) -> None:
         )
 
 
-def _baseline(run: Run, path: Described, reason: str) -> Baseline:
+def _baseline(run: Run, path: Described, commit: str, reason: str) -> Baseline:
     name, cases = path["name"], [case["label"] for case in path["cases"]]
     old = run.baselines.get(name)
     history = [] if old is None else [*old.history, _entry(old)]
@@ -83,14 +87,14 @@ def _baseline(run: Run, path: Described, reason: str) -> Baseline:
         for case in path["cases"]
         if case["has_before"]
     }
-    counted = {case: run.outcomes[name, case].counters for case in cases}
+    counted = {case: _counters(run.outcomes[name, case]) for case in cases}
     for case in path["cases"]:
         if case["counted"] and not counted[case["label"]]:
             raise RefusedError(f"nothing was stored: {name}[{case['label']}] was not counted")
     return Baseline(
         path=name,
         tree=run.tree,
-        commit=run.repository.head,
+        commit=commit,
         workload=path["workload"],
         environment=run.environment,
         counters={case: counts for case, counts in counted.items() if counts},
@@ -99,6 +103,15 @@ def _baseline(run: Run, path: Described, reason: str) -> Baseline:
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         history=history,
     )
+
+
+def _counters(outcome: Outcome) -> Counts:
+    """What was counted; where it was counted again, the least: a stored number must not hide more
+    work behind a count that was too high.
+    """
+    again = {} if outcome.again is None else outcome.again.now
+    least = {name: min(values) for name, values in again.items()}
+    return {name: min(n, least.get(name, n)) for name, n in outcome.counters.items()}
 
 
 def _entry(old: Baseline) -> dict[str, str]:

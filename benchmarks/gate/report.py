@@ -11,19 +11,8 @@ from typing import Any
 from .files import replace
 from .grown import Grown, sentence
 from .judge import UNCOUNTED, Finding, exit_code
-from .rules import Verdict
+from .rules import RANK, Verdict
 from .table import percent, seconds, table
-
-_RANK = (
-    Verdict.FAILED,
-    Verdict.NOT_MEASURED,
-    Verdict.WORSE,
-    Verdict.BETTER,
-    Verdict.NEW,
-    Verdict.SAME,
-    Verdict.UNCHANGED,
-    Verdict.SKIPPED,
-)
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Report:
         for finding in self.findings:
             by_path.setdefault(finding.path, []).append(finding)
         verdicts = [_worst(group) for group in by_path.values()]
-        tally = ", ".join(f"{verdicts.count(v)} {v}" for v in reversed(_RANK) if v in verdicts)
+        tally = ", ".join(f"{verdicts.count(v)} {v}" for v in reversed(RANK) if v in verdicts)
         word = {0: "PASS", 1: "REGRESSION", 2: "FAILED", 3: "NOT MEASURED", 4: "NO BASELINE"}
         code = self.exit_code
         without = ", ".join(line.partition(":")[0] for line in self.exempt)
@@ -92,7 +81,7 @@ def _by_case(findings: Iterable[Finding]) -> list[list[Finding]]:
 
 
 def _worst(group: Sequence[Finding]) -> Verdict:
-    return min((finding.verdict for finding in group), key=_RANK.index)
+    return min((finding.verdict for finding in group), key=RANK.index)
 
 
 def _row(group: Sequence[Finding]) -> tuple[str, ...]:

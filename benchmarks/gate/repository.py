@@ -6,6 +6,7 @@ and files that git ignores stay out.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from .compiled import carry_over
 from .errors import BaselineError, UsageError
 
 STAGE_KEPT_S = 14 * 24 * 3600.0
@@ -25,17 +27,29 @@ class Repository:
         self.root = root
         if shutil.which("git") is None:
             raise UsageError("git was not found on PATH: the gate compares trees that git holds")
-        if self._try("rev-parse", "--verify", "HEAD^{commit}") is None:
-            raise UsageError(f"{root} is not a git checkout with at least one commit")
+        try:
+            self.git("rev-parse", "--verify", "HEAD^{commit}")
+        except UsageError as error:
+            raise UsageError(
+                f"{root} is not a git checkout with at least one commit that git will read: {error}"
+            ) from None
 
-    def git(self, *arguments: str, index: Path | None = None) -> str:
+    def git(self, *arguments: str, index: Path | None = None, cwd: Path | None = None) -> str:
         """Output of a git command; its error text becomes a `UsageError`."""
-        # A hook's GIT_DIR and the like would lead to another repository.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        # A hook's GIT_DIR and the like would lead to another repository; settings may stay.
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("GIT_") or name.startswith("GIT_CONFIG_")
+        }
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
         done = subprocess.run(
-            ["git", *arguments], cwd=self.root, env=environment, capture_output=True, text=True
+            ["git", *arguments],
+            cwd=cwd or self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         if done.returncode != 0:
             raise UsageError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
@@ -61,7 +75,8 @@ class Repository:
             *("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal"),
             *("--", *folders),
         )
-        return [line[3:] for line in lines.split("\0") if line]
+        inside = self.git("rev-parse", "--show-prefix")  # of the repository, which may be larger
+        return [line[3:].removeprefix(inside) for line in lines.split("\0") if line]
 
     def holds(self, thing: str) -> bool:
         """Whether this clone has the object."""
@@ -112,15 +127,19 @@ class Repository:
         A finished stage is renamed into place, so that an interrupted one is never used.
         """
         target = scratch / tree
-        if target.is_dir():
+        if (target / folder).is_dir():
             os.utime(target)
             return target
+        shutil.rmtree(target, ignore_errors=True)  # the same tree, staged for another folder
         scratch.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=scratch))
         try:
             index = unfinished / "index"
             self.git("read-tree", f"--prefix={folder}/", tree, index=index)
-            self.git("checkout-index", "--all", f"--prefix={unfinished}/tree/", index=index)
+            top = Path(self.git("rev-parse", "--show-toplevel"))  # else git writes a part only
+            out = f"--prefix={unfinished}/tree/"
+            self.git("checkout-index", "--all", out, index=index, cwd=top)
+            carry_over(scratch, unfinished / "tree")
             try:
                 (unfinished / "tree").rename(target)
             except OSError:
@@ -134,7 +153,8 @@ class Repository:
 def sweep_stages(scratch: Path) -> None:
     """Remove stages that no run used for two weeks."""
     for folder in scratch.glob("*"):
-        if folder.is_dir() and time.time() - folder.stat().st_mtime > STAGE_KEPT_S:
-            # Renamed first: a stage that is half removed must not be taken for a whole one.
-            unfinished = folder.rename(folder.with_name(f"unfinished-{folder.name}"))
-            shutil.rmtree(unfinished, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run was first
+            if folder.is_dir() and time.time() - folder.stat().st_mtime > STAGE_KEPT_S:
+                # Renamed first: a stage that is half removed must not be taken for a whole one.
+                unfinished = folder.rename(folder.with_name(f"unfinished-{folder.name}"))
+                shutil.rmtree(unfinished, ignore_errors=True)

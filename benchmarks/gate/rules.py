@@ -19,16 +19,19 @@ from .errors import NotMeasuredError
 
 
 class Verdict(enum.StrEnum):
-    """What the gate says of a hot path."""
+    """What the gate says of a hot path, the worst first."""
 
+    FAILED = "failed"
+    NOT_MEASURED = "not measured"
+    WORSE = "worse"
     BETTER = "better"
-    SAME = "same"
     NEW = "new"
+    SAME = "same"
     UNCHANGED = "unchanged"
     SKIPPED = "skipped"
-    WORSE = "worse"
-    NOT_MEASURED = "not measured"
-    FAILED = "failed"
+
+
+RANK = tuple(Verdict)  # the worst first: what a hot path is called by
 
 
 @dataclass(frozen=True)

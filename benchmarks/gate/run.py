@@ -15,7 +15,7 @@ from typing import Any
 
 from . import instruments, judge
 from .baselines import Baseline, Environment, find_baseline, orphans
-from .errors import GateError, NotMeasuredError, UsageError
+from .errors import BaseLacksError, GateError, NotMeasuredError, UsageError
 from .evidence import evidence
 from .harness import BASE, HEAD, Side, WorkerProcess
 from .judge import Finding
@@ -47,6 +47,7 @@ class Run:
         self.outcomes: Outcomes = {}
         self.baselines: dict[str, Baseline] = {}
         self._reaches: dict[Path, Reach] = {}
+        self._found: list[Finding] = []
         self._exempt: list[str] = []
 
     # --- what is compared
@@ -103,7 +104,8 @@ class Run:
         if not self.names:
             return self.declared
         known = {path["name"] for path in self.declared}
-        known |= set(orphans(self.project.baseline_dir, known))
+        if not self.against:
+            known |= set(orphans(self.project.baseline_dir, known))
         for name in self.names:
             if not any(other == name or other.startswith(name + ".") for other in known):
                 raise UsageError(f"no hot path {name}; there are: {', '.join(sorted(known))}")
@@ -117,9 +119,7 @@ class Run:
     @cached_property
     def environment(self) -> Environment:
         """What the numbers depend on here."""
-        versions: dict[str, str] = self._description["packages"]
-        wanted = _requirements(self.project.root)
-        packages = {name: v for name, v in versions.items() if name.lower() in wanted}
+        packages = _needed(_requirements(self.project.root), self._description["packages"])
         packages["sqlite"] = sqlite3.sqlite_version
         identities = {
             str(kind): instruments.identity(kind)
@@ -134,7 +134,7 @@ class Run:
     def judge(self) -> Report:
         """Measure everything that was asked for and say how it stands."""
         started = time.monotonic()
-        findings = self._findings()
+        findings = self._found = self._findings()
         facts = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "commit": self.repository.head,
@@ -177,6 +177,7 @@ class Run:
         for path in paths:
             findings += self._judge_path(measurement, path, new=path["name"] not in failed)
         findings += [Finding(name, "", "code", Verdict.UNCHANGED) for name in sorted(left_out)]
+        self._note_improvements(findings)
         if all(finding.verdict is Verdict.SKIPPED for finding in findings):
             raise NotMeasuredError("the suite skips every case that was asked for")
         return findings
@@ -185,6 +186,8 @@ class Run:
         if self.against:
             commit = self.repository.commit(self.against)
             tree = self.repository.subtree(commit, self.project.code)
+            if tree == self.tree:
+                self.notes.append(f"the code is that of {self.against}: nothing differs")
             self.baselines = {
                 path["name"]: self._ad_hoc(path, commit, tree) for path in self.selected
             }
@@ -246,6 +249,9 @@ class Run:
             if outcome.skipped == {HEAD, BASE}:
                 findings.append(Finding(*key, "run", Verdict.SKIPPED))
                 continue
+            if self.against and isinstance(outcome.error, BaseLacksError):
+                findings.append(Finding(*key, "baseline", Verdict.NEW))
+                continue
             if outcome.error is not None:
                 findings.append(judge.failure(*key, outcome.error))
                 continue
@@ -261,6 +267,15 @@ class Run:
         if baseline is None:
             return findings + (self._say_new(path) if new else [])
         return findings if self.against else findings + judge.lost_cases(path, baseline)
+
+    def _note_improvements(self, findings: Sequence[Finding]) -> None:
+        """Ask for a baseline that keeps what was won."""
+        faster = {f.path for f in findings if f.witness == "cpu" and f.verdict is Verdict.BETTER}
+        for name in sorted(faster - {f.path for f in findings if f.code}):
+            if not self.against:
+                self.notes.append(
+                    f'{name} is faster: keep it with `rebaseline {name} --reason "..."`'
+                )
 
     def _note_processes(self, paths: Sequence[Described]) -> None:
         """Name the hot paths whose children do work that nobody counts."""
@@ -286,15 +301,34 @@ class Run:
 
     def _evidence(self) -> dict[str, Any]:
         """What the findings were made of, for the pages people look at."""
-        return evidence(self.repository, self.project, self.baselines, self.outcomes)
+        return evidence(self.repository, self.project, self.baselines, self.outcomes, self._found)
 
 
 def _requirements(root: Path) -> set[str]:
-    """Names of the packages the project declares, whose versions counters depend on."""
-    with (root / "pyproject.toml").open("rb") as stream:
-        table = tomllib.load(stream).get("project", {})
+    """The packages the project declares."""
+    file = root / "pyproject.toml"
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    table = tomllib.loads(text).get("project", {})
     extras: dict[str, list[str]] = table.get("optional-dependencies", {})
     lines = list(table.get("dependencies", []))
     for extra in extras.values():
         lines += extra
-    return {re.split(r"[^\w.-]", line.strip(), maxsplit=1)[0].lower() for line in lines}
+    return set(map(_name, lines))
+
+
+def _needed(wanted: set[str], installed: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Versions of `wanted` and of all that they need: what counts may depend on."""
+    by_name = {_name(name): (name, package) for name, package in installed.items()}
+    waiting, found = sorted(wanted), dict[str, str]()
+    while waiting:
+        name, package = by_name.get(waiting.pop(), ("", {}))
+        if name and name not in found:
+            found[name] = package["version"]
+            needed = (line for line in package["requires"] if "extra" not in line.partition(";")[2])
+            waiting += map(_name, needed)
+    return dict(sorted(found.items()))
+
+
+def _name(requirement: str) -> str:
+    """A requirement's package, spelled as package indexes compare names."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]).lower()

@@ -12,14 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .rules import Paired
+from .rules import RANK, Paired, Verdict
 from .table import percent, seconds
 
 Stored = dict[str, Any]
 
-# Worst first. A verdict that is not here is taken for the worst: no unknown word may look well.
-RANK = ("failed", "not measured", "worse", "better", "new", "same", "unchanged")
-QUIET = ("same", "unchanged")
+QUIET = (Verdict.SAME, Verdict.UNCHANGED, Verdict.SKIPPED)
 _TIMES = ("cpu", "wall")
 _NOT_IN_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HASH_LENGTH = 10
@@ -83,6 +81,7 @@ def worst(verdicts: Iterable[str]) -> str:
 
 
 def _rank(verdict: str) -> int:
+    """Its place from the worst on; no unknown word may look well."""
     return RANK.index(verdict) if verdict in RANK else -1
 
 

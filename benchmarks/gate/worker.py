@@ -26,11 +26,15 @@ from typing import Any
 
 from .clocks import clock
 from .contract import Body, Case, HotPath
-from .errors import GateError, NotMeasuredError
+from .errors import BodyRaisedError, GateError, NotMeasuredError
 from .instruments import Instrument, Kind, create
 from .machine import processor
 
 Answer = dict[str, Any]
+
+
+class LackingError(BodyRaisedError):
+    """The code has not got what the case needs."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,12 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
                 answer = worker.load(options.package, options.stage, options.loader, options.core)
             else:
                 answer = getattr(worker, request["do"])(**request.get("with", {}))
+        except LackingError as error:
+            answer = {"error": str(error), "code": error.code, "lacking": True}
         except GateError as error:
             answer = {"error": str(error), "code": error.code}
         except NotImplementedError as error:
             reason = f"this code lacks the part: {error or 'NotImplementedError'}"
             skipped = getattr(error, "by_suite", False)
             answer = {"error": reason, "code": NotMeasuredError.code, "skipped": skipped}
+            answer["lacking"] = not skipped
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(last.filename).name}:{last.lineno}"
@@ -98,7 +105,7 @@ class Worker:
     def environment(self) -> Answer:
         """Python and package versions; reading them all takes longer than a short case."""
         packages = {
-            name: distribution.version
+            name: {"version": distribution.version, "requires": distribution.requires or []}
             for distribution in importlib.metadata.distributions()
             if (name := distribution.metadata["Name"])
         }
@@ -114,8 +121,14 @@ class Worker:
         The first call may compile, so its time says little.
         """
         self.close()
-        hot_path = self._paths[path]
-        body = _case(hot_path, case).open()
+        hot_path = self._paths.get(path)
+        found = None if hot_path is None else _case(hot_path, case)
+        if hot_path is None or found is None:
+            raise LackingError(f"with this code the suite declares no {path}[{case}]")
+        try:
+            body = found.open()
+        except (ImportError, AttributeError) as error:
+            raise LackingError(f"{type(error).__name__}: {error}") from error
         self._body = body
         self._clock = clock(hot_path.clock)
         cpu_s = wall_s = fresh_s = 0.0
@@ -193,8 +206,8 @@ class Worker:
         return self._body
 
 
-def _case(path: HotPath, label: str) -> Case:
-    return next(case for case in path.cases if case.label == label)
+def _case(path: HotPath, label: str) -> Case | None:
+    return next((case for case in path.cases if case.label == label), None)
 
 
 def _describe(path: HotPath) -> dict[str, Any]:

@@ -111,6 +111,7 @@ FACTS = {
     "date": "2024-06-03T09:30:00+00:00",
     "commit": "5f" * 20,
     "tree": "a" * 40,
+    "gate": "9a7e" * 4,
     "environment": asdict(ENVIRONMENT),
     "rule": asdict(CAREFUL),
     "seconds": 62.4,
@@ -135,6 +136,7 @@ def sample() -> dict[str, Any]:
     made.findings.append(
         failure("study.Lost", "", BaselineError("its baseline was removed: run `git fetch`"))
     )
+    made.findings.append(Finding("sampling.Tpe", "trials=9", "run", Verdict.SKIPPED))
     made.findings.append(Finding("space.Grid", "size=64", "baseline", Verdict.NEW))
     paths = dict.fromkeys(name.partition("[")[0] for name in made.pairs)
     stored = {

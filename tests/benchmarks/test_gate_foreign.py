@@ -113,6 +113,27 @@ def test_several_suites_ask_for_a_choice(tmp_path: Path) -> None:
     assert describe_foreign(root, config="two/asv.conf.json").suite == "two/benchmarks"
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_the_configuration_named_is_the_one_that_is_read(tmp_path: Path, own: bool) -> None:
+    inner = {
+        "one/asv.conf.json": '{"benchmark_dir": "suite", "project": "toy_thing"}',
+        "one/suite/__init__.py": "",
+        "two/asv.conf.json": '{"benchmark_dir": "../bench_two", "project": "other"}',
+        "bench_two/__init__.py": "",
+        "other/__init__.py": "",
+    }
+    root = _project(tmp_path, inner, {"pyproject.toml": ""})
+    if not own:
+        (root / "asv.conf.json").unlink()
+    first = describe_foreign(root, config="one/asv.conf.json")
+    second = describe_foreign(root, config=str(root / "two/asv.conf.json"))
+    assert (first.code, first.suite) == ("toy_thing", "one/suite")
+    assert (second.code, second.suite) == ("other", "bench_two")
+    assert describe_foreign(root, config="two/asv.conf.json", code="toy_thing").suite == "bench_two"
+    with pytest.raises(UsageError, match=r"one is no file: name the asv\.conf\.json itself"):
+        describe_foreign(root, config="one")
+
+
 def _requires(text: str) -> dict[str, str]:
     return {"pyproject.toml": f'[build-system]\nrequires = ["setuptools", "{text}"]\n'}
 

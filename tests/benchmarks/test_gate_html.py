@@ -12,7 +12,12 @@ import pytest
 from sample_report import LOST_INDEX, ODD, ODD_CASE, REGRESSION, SQL, calm, sample
 
 from benchmarks.gate import html, strip
-from benchmarks.gate.view import RANK, cases
+from benchmarks.gate.html_path import TONES
+from benchmarks.gate.html_style import STYLE
+from benchmarks.gate.judge import Finding
+from benchmarks.gate.report import Report
+from benchmarks.gate.rules import RANK, Verdict
+from benchmarks.gate.view import cases, worst
 
 VOID = {"meta", "br", "hr", "img", "input", "link", "wbr", "source"}
 HOSTILE = "\"'><script>x</script><img src=http://x onerror=x>&amp;`|\x00"
@@ -143,7 +148,13 @@ def test_the_verdict_and_what_was_compared_come_first(page: Page) -> None:
     report = sample()
     word, _, rest = report["summary"].partition(": ")
     words = [word, rest, "aaaaaaaaaa", "5f5f5f5f5f", "cpython 3.11.7", "24 new pairs", "62.4 s"]
-    words += ["valgrind is not installed", "space.Grid is new", "Summary", "Hot paths"]
+    words += [
+        "9a7e9a7e9a7e9a7e",
+        "valgrind is not installed",
+        "space.Grid is new",
+        "Summary",
+        "Hot paths",
+    ]
     places = [text.index(part) for part in words]
     assert places == sorted(places)
 
@@ -194,6 +205,39 @@ def test_equal_code_is_said_to_be_equal() -> None:
     for baseline in report["baselines"].values():
         baseline |= {"commits": [], "tree": report["tree"]}
     assert "The code is the same as the baseline's." in Page(html.render(report)).text
+
+
+def test_it_is_said_where_the_baselines_commit_is_not_here() -> None:
+    report = sample()
+    for baseline in report["baselines"].values():
+        baseline["commits"] = None
+    text = Page(html.render(report)).text
+    assert "not in this clone: which commits touched the code since is unknown" in text
+    assert "No commit since then" not in text
+    for baseline in report["baselines"].values():
+        baseline["commits"] = []
+    assert "No commit since then" in Page(html.render(report)).text
+
+
+def test_every_verdict_has_its_rank_and_its_colour() -> None:
+    assert sorted(RANK) == sorted(Verdict) == sorted(TONES)
+    assert set(TONES.values()) == set(re.findall(r"\.t-(\w+) {", STYLE))
+    drawn = set(re.findall(r"\.v-([\w-]+)", STYLE))
+    assert drawn == {verdict.replace(" ", "-") for verdict in Verdict}
+
+
+def test_a_path_with_a_regression_and_a_skipped_case_is_worse() -> None:
+    findings = [
+        Finding("a.Path", "n=1", "run", Verdict.SKIPPED),
+        Finding("a.Path", "n=2", "cpu", Verdict.WORSE, "a.Path[n=2], cpu: slower", 1),
+    ]
+    report = Report(findings, [], {})
+    assert "1 hot paths: 1 worse" in report.last_line()
+    assert worst(["skipped", "worse", "same"]) == "worse"
+    page = Page(html.render(report.table()))
+    assert page.having("details", "t-bad")
+    assert page.having("span", "t-quiet")  # the skipped case's word
+    assert Report(findings[:1], [], {}).last_line().startswith("PASS: 1 hot paths: 1 skipped")
 
 
 def test_an_unknown_verdict_does_not_look_well() -> None:

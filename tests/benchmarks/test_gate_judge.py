@@ -119,9 +119,13 @@ def counted(before: dict[str, int], now: dict[str, int], again: SecondLook | Non
     return Outcome(base_counters=before, counters=now, again=again)
 
 
+def look(before: dict[str, int], now: dict[str, int]) -> SecondLook:
+    return SecondLook({n: [v] for n, v in before.items()}, {n: [v] for n, v in now.items()})
+
+
 def twice(before: dict[str, int], now: dict[str, int]) -> Outcome:
     """Counted again with the same result."""
-    return counted(before, now, SecondLook(before=before, now=now))
+    return counted(before, now, look(before, now))
 
 
 def test_a_counter_that_rose_is_a_regression_with_a_sentence() -> None:
@@ -166,10 +170,28 @@ def test_sentences_say_what_is_allowed(name: str, allowed: str) -> None:
 def test_an_increase_is_confirmed_by_counting_both_sides_again(
     before: dict[str, int], now: dict[str, int], code: int
 ) -> None:
-    again = SecondLook(before=before, now=now)
+    again = look(before, now)
     (found,) = judge_counters(PATH, CASE, counted({"statements": 3}, {"statements": 4}, again))
     assert found.code == code
     assert bool(found.sentence) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "code"),
+    [
+        ([5, 7, 5], [6, 8, 6], 1),  # every other call does more, on both sides
+        ([5, 7, 5], [5, 7, 7], 0),
+        ([5, 7, 5], [5, 9, 5], 0),
+        ([5, 7, 5], [6, 7, 6], 0),
+        ([5], [6], 1),
+    ],
+)
+def test_the_least_and_the_most_of_several_counts_must_rise(
+    before: list[int], now: list[int], code: int
+) -> None:
+    again = SecondLook({"statements": before}, {"statements": now})
+    (found,) = judge_counters(PATH, CASE, counted({"statements": 3}, {"statements": 4}, again))
+    assert found.code == code
 
 
 def test_an_increase_that_nobody_counted_again_fails() -> None:

@@ -43,7 +43,12 @@ def test_the_numbers_are_those_of_the_tests(report: dict[str, Any]) -> None:
     for test in tests:
         assert float(test.get("time", "")) >= 0
         tags = [child.tag for child in test]
-        assert tags in (["system-out"], ["failure", "system-out"], ["error", "system-out"])
+        assert tags in (
+            ["system-out"],
+            ["failure", "system-out"],
+            ["error", "system-out"],
+            ["skipped", "system-out"],
+        )
 
 
 def test_one_test_for_each_case() -> None:
@@ -61,6 +66,13 @@ def test_a_regression_is_a_failure_and_the_rest_are_errors() -> None:
     errors = {name for name, test in tests.items() if test.find("error") is not None}
     assert failures == {REGRESSION, LOST_INDEX}
     assert errors == {"workers.Pool[workers=2]", "study.Lost[(the whole path)]"}
+
+
+def test_what_the_suite_skips_is_skipped() -> None:
+    tests = cases_of(sample())
+    skipped = {name for name, test in tests.items() if test.find("skipped") is not None}
+    assert skipped == {"sampling.Tpe[trials=9]"}
+    assert suite_of(sample()).get("skipped") == "1"
 
 
 def test_a_failure_holds_every_sentence_and_what_grew() -> None:

@@ -1,23 +1,12 @@
-"""Which files a hot path reaches: each rule on a toy package, and the real one against Python."""
+"""Which files a hot path reaches: each rule on a toy package, and two stages of it."""
 
 from __future__ import annotations
 
-import ast
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from benchmarks.gate.reach import Reach, changed, reached, reaches, read_tree
-
-ROOT = Path(__file__).resolve().parents[2]
-SUITES = sorted(
-    file.name for file in (ROOT / "benchmarks").glob("[!_]*.py") if "@_hot_path" in file.read_text()
-)
+from benchmarks.gate.reach import Reach, changed, reached, reaches
 
 TOY = {
     "pkg/__init__.py": "",
@@ -139,6 +128,7 @@ def test_what_cannot_be_told_reaches_everything(entry: str) -> None:
         ("WORKER = 'pkg.b'", {"b"}),
         ("command = [python, '-m', 'pkg.sub.c']", {"sub/c"}),
         ("command = [python, '-c', 'import pkg.b; pkg.b.run()']", {"b"}),
+        ("command = [python, '-mpkg.b']", {"b"}),
         ('"""See pkg.b."""\ndef f():\n    "As pkg.b."', set()),
         ("other = 'mypkg.b', 'x.pkg.b'", set()),
     ],
@@ -146,6 +136,88 @@ def test_what_cannot_be_told_reaches_everything(entry: str) -> None:
 def test_names_in_text_are_followed(text: str, modules: set[str]) -> None:
     found = _reached("import pkg.a", pkg__a=text)
     assert found - {"sub/__init__"} == {"__init__", "a", *modules}
+
+
+@pytest.mark.parametrize(
+    ("text", "everything"),
+    [
+        ("command = [python, '-m', 'pkg']", True),
+        ("command = [python, '-mpkg']", True),
+        ("command = [python, '-c', 'from pkg import b; b.run()']", True),
+        ("command = [python, '-c', f'import sys, pkg; pkg.run({x})']", True),
+        ("PROGRAM = b'import pkg'", True),
+        ("def f():\n    return 'pkg'", True),
+        ('"""The docstring of pkg."""\ndef f():\n    "Calls pkg."', False),
+        ("import importlib\nimportlib.import_module('pkg')", False),
+        ("import logging\nlog = logging.getLogger('pkg')", False),
+        ("from importlib.metadata import version\nv = version('pkg')", False),
+        ("others = 'mypkg', 'x.pkg', 'pkgs', 'pkg-data', 'the-pkg', 'pkg/data.csv'", False),
+    ],
+)
+def test_the_packages_name_in_text_is_all_of_it(text: str, everything: bool) -> None:
+    assert _reached("import pkg.a", pkg__a=text) == (ALL if everything else {"__init__", "a"})
+    suite = {"__init__"} if "import_module" in text else set()
+    assert _reached(text) == (ALL if everything else suite)
+
+
+def test_the_suites_own_name_in_text_reaches_nothing() -> None:
+    assert _reached("command = 'python -m suite'", suite__y="import pkg.a") == set()
+
+
+def test_an_import_by_name_from_a_suite_goes_all_the_way_down() -> None:
+    text = "import importlib\nimportlib.import_module(f'pkg.{name}')"
+    assert _reached(text) == ALL
+
+
+@pytest.mark.parametrize(
+    ("common", "modules"),
+    [
+        ("import pkg.sub as p", {"__init__", "sub/__init__", "sub/d"}),
+        ("from pkg import sub as p", {"__init__", "sub/__init__", "sub/d"}),
+        ("from suite._more import *", {"__init__", "sub/__init__", "sub/d"}),
+        ("from ._more import *\nfrom suite.x import *", {"__init__", "sub/__init__", "sub/d"}),
+        ("", set()),
+    ],
+)
+@pytest.mark.parametrize("form", ["from suite._common import *", "from ._common import *"])
+def test_names_come_through_a_star_import(common: str, modules: set[str], form: str) -> None:
+    more = "import pkg.sub as p" if "_more" in common else ""
+    found = _reached(f"{form}\np.d.run()", suite___common=common, suite___more=more)
+    assert found == modules
+
+
+def test_a_bare_star_import_of_a_module_beside_it() -> None:
+    entry = "from _common import *\nclass A:\n def setup(self):\n  p.d.run()"
+    assert _reached(entry, suite___common="from pkg import sub as p") == {
+        *("__init__", "sub/__init__", "sub/d")
+    }
+
+
+def test_a_star_imported_name_means_what_it_means_where_it_was_imported() -> None:
+    files = TOY | {
+        "suite/deep/_near.py": "import pkg.sub as p",
+        "suite/deep/_common.py": "import _near",  # beside it, by its bare name
+        "suite/x.py": "from suite.deep._common import *\n_near.p.d.run()",
+    }
+    assert "pkg/sub/d.py" in reached(files, "pkg", "suite/x.py")
+
+
+def test_lazy_names_come_through_star_imports() -> None:
+    files = TOY | {
+        "pkg/__init__.py": LAZY,
+        "suite/_common.py": "import pkg as p",
+        "suite/_other.py": "from suite._common import *",
+        "suite/x.py": "from suite._other import p\np.name()",
+    }
+    assert len(reached(files, "pkg", "suite/x.py")) == len(ALL)
+    calm = files | {"suite/x.py": "from suite._other import p\np.here"}
+    assert reached(calm, "pkg", "suite/x.py") == {"pkg/__init__.py", "pkg/b.py"}
+
+
+def test_submodules_come_through_a_star_import_of_their_package() -> None:
+    files = TOY | {"pkg/sub/inner/__init__.py": "", "pkg/sub/inner/e.py": ""}
+    files["suite/x.py"] = "from pkg.sub import *\ninner.e.run()"
+    assert "pkg/sub/inner/e.py" in reached(files, "pkg", "suite/x.py")
 
 
 @pytest.mark.parametrize(
@@ -286,107 +358,3 @@ def test_a_suite_without_an_init_names_its_root(tmp_path: Path) -> None:
     )
     assert reach.changed == {"pkg/a.py"}
     assert reach.reaches(suite / "suite/deep/x.py", suite)
-
-
-# --- against Python itself
-
-LOADED = """
-import json, runpy, sys
-sys.path[:0] = json.loads(sys.argv[1])
-sys.dont_write_bytecode = True
-exec(sys.stdin.read(), {"__name__": "entry"})
-files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
-print(json.dumps(files))
-"""
-
-
-def _loaded(statements: str, *paths: Path) -> set[Path]:
-    """The files of the modules that a fresh process has loaded after `statements`."""
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, json.dumps([str(path) for path in paths])],
-        input=statements,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return {Path(file) for file in json.loads(done.stdout.splitlines()[-1])}
-
-
-def _imports_of(file: Path) -> str:
-    """Every import statement of a suite file, as a hot path's setup would run it."""
-    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-    found = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
-    return "\n".join(ast.unparse(n) for n in found if getattr(n, "module", "") != "__future__")
-
-
-@pytest.mark.parametrize("suite", SUITES)
-def test_python_loads_nothing_of_optimizer_that_is_not_reached(suite: str) -> None:
-    statements = f"{_imports_of(ROOT / 'benchmarks' / suite)}\nimport benchmarks.{suite[:-3]}"
-    loaded = {
-        file.relative_to(ROOT).as_posix()
-        for file in _loaded(statements, ROOT)
-        if file.is_relative_to(ROOT / "optimizer")
-    }
-    files = read_tree(ROOT, "optimizer") | read_tree(ROOT, "benchmarks")
-    assert loaded  # else the check says nothing
-    assert loaded <= reached(files, "optimizer", f"benchmarks/{suite}")
-
-
-def test_the_graph_tells_our_hot_paths_apart() -> None:
-    files = read_tree(ROOT, "optimizer") | read_tree(ROOT, "benchmarks")
-    assert "optimizer/backtest/prices.py" not in reached(
-        files, "optimizer", "benchmarks/signature.py"
-    )
-    assert "optimizer/stores/guard.py" in reached(files, "optimizer", "benchmarks/stores.py")
-
-
-MODULES = ("a", "b", "c", "p", "p.x", "p.y", "q", "q.z")
-IMPORTS = (
-    "import pkg.{0}",
-    "import pkg.{0} as it",
-    "from pkg.{0} import value",
-    "def f():\n    import pkg.{0}\nf()",
-    "import importlib\nimportlib.import_module('pkg.{0}')",
-    "import importlib\nNAME = 'pkg.' + '{0}'\nimportlib.import_module(NAME)",
-    "import sys\nif 'pkg.{0}' in sys.modules:\n    import pkg.{0}",
-)
-
-
-@st.composite
-def _packages(draw: st.DrawFn) -> dict[str, str]:
-    """A package whose modules import some of those behind them, in various ways."""
-    files = {"pkg/__init__.py": ""}
-    for i, module in enumerate(MODULES):
-        later = st.sampled_from(MODULES[i + 1 :]) if i + 1 < len(MODULES) else st.nothing()
-        lines = draw(st.lists(st.builds(str.format, st.sampled_from(IMPORTS), later), max_size=2))
-        place = f"{module.replace('.', '/')}{'/__init__' if module in 'pq' else ''}.py"
-        files[f"pkg/{place}"] = "\n".join(["value = 1", *lines, ""])
-    entry = draw(st.builds(str.format, st.sampled_from(IMPORTS), st.sampled_from(MODULES)))
-    return files | {"suite/x.py": entry, "suite/__init__.py": ""}
-
-
-def _check_against_python(root: Path, files: dict[str, str]) -> None:
-    _stage(root, files)
-    loaded = {
-        file.relative_to(root).as_posix()
-        for file in _loaded("import suite.x", root)
-        if file.is_relative_to(root / "pkg")
-    }
-    assert loaded <= reached(files, "pkg", "suite/x.py")
-
-
-@settings(max_examples=10, deadline=None)
-@given(files=_packages())
-def test_python_loads_nothing_that_is_not_reached(
-    tmp_path_factory: pytest.TempPathFactory, files: dict[str, str]
-) -> None:
-    _check_against_python(tmp_path_factory.mktemp("toy").resolve(), files)
-
-
-@pytest.mark.stress
-@settings(max_examples=500, deadline=None)
-@given(files=_packages())
-def test_python_loads_nothing_that_is_not_reached_many(
-    tmp_path_factory: pytest.TempPathFactory, files: dict[str, str]
-) -> None:
-    _check_against_python(tmp_path_factory.mktemp("toy").resolve(), files)

@@ -1,144 +1,86 @@
-"""The ledger: records that are whole or not there, campaigns that go on, tables that match."""
+"""The ledger's runs: campaigns that go on, gates that break, loads that are there."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import textwrap
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_ledger import CASES, LINE, LIVE, STAMP, answer, finding
 
-from benchmarks import _ledger, _ledger_report, _records
-from benchmarks._planting import Answer, Clone
-from benchmarks._plants import CPU
-from benchmarks._records import LedgerError, append, file_of, read
+from benchmarks import _ledger, _planting, _records
+from benchmarks import _ledger_record as _made
+from benchmarks._planting import Answer, Calibration, Clone, Line, PlantError, alone_in
+from benchmarks._plants import CPU, Work
+from benchmarks._records import LedgerError, append, read
+from benchmarks.gate import strace
+from benchmarks.gate.baselines import Environment
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = ("toy.Path[n=1]", "toy.Other[n=1]")
-
-
-# --- records
-
-
-def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
-    assert read("aa", tmp_path) == []
-    for i in range(3):
-        append("aa", {"run": i, "pairs": {"x": [[1.23456789e-5, 2.0]]}}, tmp_path)
-    assert [record["run"] for record in read("aa", tmp_path)] == [0, 1, 2]
-    assert read("aa", tmp_path)[0]["pairs"] == {"x": [[1.2346e-5, 2.0]]}
-    assert len(file_of("aa", tmp_path).read_bytes().splitlines()) == 3
-
-
-def test_a_torn_last_line_is_no_record_and_is_cut_off(tmp_path: Path) -> None:
-    append("aa", {"run": 0}, tmp_path)
-    with file_of("aa", tmp_path).open("ab") as stream:
-        stream.write(b'{"run": 1, "pai')
-    assert [record["run"] for record in read("aa", tmp_path)] == [0]
-    append("aa", {"run": 2}, tmp_path)
-    assert [record["run"] for record in read("aa", tmp_path)] == [0, 2]
-
-
-def test_a_damaged_line_is_named(tmp_path: Path) -> None:
-    file_of("aa", tmp_path).write_text('{"run": 0}\nnonsense\n{"run": 2}\n')
-    with pytest.raises(LedgerError, match=r"aa\.jsonl:2"):
-        read("aa", tmp_path)
-
-
-def test_a_record_is_whole_although_its_writer_is_killed(tmp_path: Path) -> None:
-    code = f"""
-        import sys
-        sys.path.insert(0, {str(ROOT)!r})
-        from pathlib import Path
-        from benchmarks._records import append
-        run = 0
-        while True:
-            append("aa", {{"run": run, "text": "x" * 20_000}}, Path({str(tmp_path)!r}))
-            run += 1
-    """
-    for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
-        before = len(read("aa", tmp_path))
-        while len(read("aa", tmp_path)) < before + 3:
-            assert process.poll() is None
-        process.kill()
-        process.wait()
-    append("aa", {"run": -1, "text": ""}, tmp_path)
-    assert {len(record["text"]) for record in read("aa", tmp_path)} == {0, 20_000}
-
-
-def test_the_hash_of_the_gate_is_that_of_what_measures(tmp_path: Path) -> None:
-    gate = tmp_path / "benchmarks" / "gate"
-    gate.mkdir(parents=True)
-    (gate / "rules.py").write_text('"""Says."""\nLIMIT = 1\n')
-    (gate / "html.py").write_text("SHOWN = 1\n")
-    first = _records.gate_hash(tmp_path)
-    (gate / "rules.py").write_text('"""Says more."""\nLIMIT = 1  # a reason\n')
-    (gate / "html.py").write_text("SHOWN = 2\n")
-    assert _records.gate_hash(tmp_path) == first
-    (gate / "rules.py").write_text('"""Says."""\nLIMIT = 2\n')
-    assert _records.gate_hash(tmp_path) != first
-
-
-def test_what_only_shows_exists() -> None:
-    """A file that is renamed must not be taken for one that measures, or the other way round."""
-    gate = {file.name for file in (ROOT / "benchmarks" / "gate").glob("*.py")}
-    assert {"rules.py", "pairs.py", "judge.py", "worker.py"} <= gate - _records._SHOWING
-    assert {"html.py", "report.py", "cli.py"} <= gate & _records._SHOWING
-
-
-# --- runs
-
-
-def answer(code: int = 0, *findings: dict[str, Any], case: str = CASES[0]) -> Answer:
-    environment = {"python": "cpython 3.11", "packages": {"numpy": "2"}, "processor": "one"}
-    table = {
-        "environment": environment | {"instruments": {"memory": "long"}},
-        "exempt": ["instructions: valgrind is not installed"],
-        "findings": list(findings),
-        "pairs": {name: {"first": [[1e-3, 1e-3]] * 6, "wall": [1.0]} for name in CASES}
-        | {"toy.Untimed[n=1]": {}},
-    }
-    return Answer(code, table, "", 12.345678)
-
-
-def finding(verdict: str, witness: str = "cpu", work: Any = None, **more: Any) -> dict[str, Any]:
-    work = work or CPU[0]
-    return {
-        "path": work.path,
-        "case": work.case,
-        "witness": witness,
-        "verdict": verdict,
-        "sentence": "",
-        "code": int(verdict == "worse"),
-        "before": None,
-        "now": 1e-3,
-        "change": 0.1,
-        "plus_minus": 0.01,
-        **more,
-    }
-
-
-STAMP = {"commit": "c0", "clean": True, "code": "t0", "suite": "s0", "gate": "g0"}
-LIVE = STAMP | {"load": "quiet", "subset": False}
 
 
 def test_a_record_holds_what_was_not_the_same() -> None:
-    record = _ledger._record(LIVE, answer(1, finding("same"), finding("worse")))
+    record = _made.record_of(LIVE, answer(1, finding("same"), finding("worse")))
     assert [found["verdict"] for found in record["findings"]] == ["worse"]
-    assert record["without"] == ["instructions"]
     assert set(record["pairs"]) == set(CASES)
-    assert "instruments" not in record["environment"]
     assert record["exit_code"] == 1
+    assert record["errors"] == ""
 
 
-def test_a_run_without_a_report_is_no_run() -> None:
-    with pytest.raises(LedgerError, match="came to no report"):
-        _ledger._record(LIVE, Answer(1, {}, "Traceback", 1.0))
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (Answer(1, {}, "RuntimeError: boom", 1.0), "RuntimeError: boom"),
+        (Answer(-9, {}, "", 1.0), "no report"),
+        (Answer(124, {}, "gate: it did not end", 1.0), "it did not end"),
+        (answer(3, finding("not measured", code=3, sentence="toy, cpu: not measured")), "toy, cpu"),
+        (answer(2, finding("failed", code=2, sentence="toy, run: TypeError")), "TypeError"),
+    ],
+)
+def test_a_run_in_which_the_gate_broke_is_red_and_has_no_pairs(given: Answer, said: str) -> None:
+    record = _made.record_of(LIVE, given)
+    assert said in record["errors"]
+    assert record["exit_code"] == given.code
+    assert record["pairs"] == {}
+    assert _records.is_red(record)
+
+
+def gate_that(code: str, tmp_path: Path) -> Clone:
+    """A clone of a project whose gate is a few lines."""
+    gate = tmp_path / "clone" / "benchmarks" / "gate"
+    gate.mkdir(parents=True)
+    (gate.parent / "__init__.py").touch()
+    (gate / "__init__.py").touch()
+    (gate / "__main__.py").write_text(code)
+    return Clone(tmp_path / "clone", "c0")
+
+
+def test_a_gate_that_ends_with_a_traceback_has_no_report(tmp_path: Path) -> None:
+    given = gate_that("raise RuntimeError('boom')", tmp_path).gate()
+    assert (given.code, given.table) == (1, {})
+    assert "boom" in _made.record_of(LIVE, given)["errors"]
+
+
+def test_a_gate_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_planting, "HANGS_S", 0.3)
+    given = gate_that("import time; time.sleep(600)", tmp_path).gate()
+    assert given.code == _planting.HUNG
+    assert "did not end" in _made.record_of(LIVE, given)["errors"]
+
+
+def test_how_long_it_takes_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_planting, "SAID_EVERY_S", 0.1)
+    said: list[str] = []
+    code = "import sys, time; time.sleep(0.5); sys.exit('no hot path is called so')"
+    with pytest.raises(PlantError, match="no hot path is called so"):
+        gate_that(code, tmp_path).rebaseline("synthetic", "budget", said.append)
+    assert said
 
 
 @pytest.mark.parametrize(
@@ -148,6 +90,10 @@ def test_a_run_without_a_report_is_no_run() -> None:
         ({"commit": "c1"}, True),
         ({"code": "t1"}, False),
         ({"gate": "g1"}, False),
+        ({"suite": "s1"}, False),
+        ({"environment": {"python": "3.12"}}, False),
+        ({"without": []}, False),
+        ({"plants": "p1"}, True),
         ({"load": "same-core"}, False),
         ({"subset": True}, False),
     ],
@@ -155,22 +101,51 @@ def test_a_run_without_a_report_is_no_run() -> None:
 def test_a_campaign_goes_on_for_the_same_code_and_rule(
     change: dict[str, Any], counted: bool
 ) -> None:
-    record = _ledger._record(LIVE | change, answer())
-    assert bool(_ledger._like([record], LIVE)) is counted
+    record = _made.record_of(LIVE | change, answer())
+    assert bool(_made.like([record], LIVE)) is counted
+
+
+def test_runs_with_other_plants_are_other_runs() -> None:
+    stamp = STAMP | {"load": "quiet", "percent": 3.0, "names": ["toy.Path"]}
+    record = _made.record_of(stamp | {"plants": "p1"}, answer())
+    assert _made.like([record], stamp | {"plants": "p1"})
+    assert not _made.like([record], stamp)
+    assert _records.plants_hash(CPU) != _records.plants_hash(CPU[1:])
+
+
+def test_what_a_record_was_made_with_is_known_before_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A campaign must count what is there already before it runs anything."""
+
+    class Ran:
+        environment = Environment("3.11", {"numpy": "2"}, {"memory": "long"}, "one")
+
+        def __init__(self, project: object, against: str) -> None: ...
+
+    monkeypatch.setattr(_made, "Run", Ran)
+    monkeypatch.setattr(_made, "git", lambda *words: "hash")
+    monkeypatch.setattr(strace, "unavailable", lambda: "not installed")
+    stamp = _made.stamp_of(Clone(ROOT, "c0"))
+    assert stamp["environment"] == STAMP["environment"]
+    assert "fsyncs" in stamp["without"]
+    assert set(_records.GROUP) <= set(stamp)
+    assert stamp.keys() == STAMP.keys()
 
 
 @pytest.mark.parametrize(("done", "runs", "left"), [(0, 3, 3), (2, 3, 1), (3, 3, 0), (5, 3, 0)])
 def test_runs_are_counted_in_all(done: int, runs: int, left: int) -> None:
-    turns = _ledger._Turns("aa", "quiet", done, runs)
+    turns = _ledger._Turns("aa quiet", done, runs)
     taken = 0
-    for _ in turns:
-        turns.say(_ledger._record(LIVE, answer()))
+    while turns.left:
+        turns.begin()
+        turns.say(_made.record_of(LIVE, answer()))
         taken += 1
     assert taken == left
 
 
 class FakeClone:
-    """A clone whose gate answers at once; the second answer is Ctrl-C."""
+    """A clone whose gate answers at once."""
 
     start = "c0"
     folder = ROOT
@@ -190,14 +165,24 @@ class FakeClone:
         return given
 
 
+def campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *answers: Answer | type[BaseException]
+) -> FakeClone:
+    """A ledger in `tmp_path`, and a clone whose gate answers so."""
+    clone = FakeClone(*answers)
+    monkeypatch.setattr(Clone, "make", lambda folder: clone)
+    monkeypatch.setattr(_made, "stamp_of", lambda clone: STAMP)
+    monkeypatch.setattr(_ledger, "SCRATCH", tmp_path / "scratch")
+    monkeypatch.setattr(_records, "append", lambda kind, r: append(kind, r, tmp_path))
+    monkeypatch.setattr(_records, "read", lambda kind: read(kind, tmp_path))
+    return clone
+
+
 def test_ctrl_c_keeps_what_is_done_and_the_campaign_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clone = FakeClone(answer(), KeyboardInterrupt, answer(1, finding("worse")))
-    monkeypatch.setattr(Clone, "make", lambda folder: clone)
-    monkeypatch.setattr(_ledger, "_stamp", lambda clone: STAMP)
-    monkeypatch.setattr(_records, "append", lambda kind, r: append(kind, r, tmp_path))
-    monkeypatch.setattr(_records, "read", lambda kind: read(kind, tmp_path))
+    again = answer(1, finding("worse"))
+    clone = campaign(tmp_path, monkeypatch, answer(), KeyboardInterrupt, again)
     words = ["aa", "--runs", "2", "--load", "quiet", "--subset"]
     assert _ledger.main(words) == 130
     assert len(read("aa", tmp_path)) == 1
@@ -206,6 +191,103 @@ def test_ctrl_c_keeps_what_is_done_and_the_campaign_goes_on(
     assert _ledger.main(words) == 0  # nothing left to do
     assert len(clone.words) == 3
     assert set(_ledger.SUBSET) <= set(clone.words[0])
+
+
+def test_a_broken_gate_is_kept_counts_as_red_and_stops_the_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone = campaign(tmp_path, monkeypatch, Answer(1, {}, "RuntimeError: boom", 1.0), answer())
+    words = ["aa", "--runs", "2", "--load", "quiet"]
+    assert _ledger.main(words) == 2
+    assert "the gate broke (exit code 1): RuntimeError: boom" in capsys.readouterr().err
+    (kept,) = read("aa", tmp_path)
+    assert (kept["exit_code"], kept["pairs"]) == (1, {})
+    assert _records.is_red(kept)
+    assert _ledger.main(words) == 0  # it was one of the two
+    assert len(clone.words) == 2
+
+
+def inject(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Plants that cost what `LINE` says; returns whether each calibration was made anew."""
+    made: list[bool] = []
+
+    class Known(Calibration):
+        def __init__(self, clone: Clone, progress: object, *, anew: bool = False) -> None:
+            made.append(anew)
+
+        def lines(self, works: Sequence[Work]) -> dict[Work, Line]:
+            return dict.fromkeys(works, LINE)
+
+    monkeypatch.setattr(_ledger, "Calibration", Known)
+    monkeypatch.setattr(_ledger, "plant", lambda clone, sizes: None)
+    return made
+
+
+def test_a_broken_gate_did_not_catch_what_was_planted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = answer(3, *(finding("worse", work=work) for work in CPU[1:]))
+    campaign(tmp_path, monkeypatch, given)
+    inject(monkeypatch)
+    assert _ledger.main(["inject", "--percent", "5"]) == 2
+    (kept,) = read("inject", tmp_path)
+    assert kept["errors"]
+    first = kept["planted"][0]
+    assert (first["reached"], first["by_cpu"], first["witnesses"]) == (None, False, [])
+
+
+def test_each_repetition_is_calibrated_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = answer(1, *(finding("worse", work=work) for work in CPU))
+    campaign(tmp_path, monkeypatch, *[seen] * 8)
+    made = inject(monkeypatch)
+    assert _ledger.main(["inject", "--percent", "5", "10", "--runs", "2"]) == 0
+    assert made == [True, True]
+    records = read("inject", tmp_path)
+    assert [record["percent"] for record in records] == [5, 5, 10, 10] * 2
+    assert _ledger.main(["inject", "--percent", "5", "10", "--runs", "2"]) == 0
+    assert len(made) == 2
+
+
+def test_a_busy_process_that_died_is_no_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def dead(load: str) -> Iterator[subprocess.Popen[bytes]]:
+        with subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"]) as process:
+            process.wait()
+            yield process
+
+    campaign(tmp_path, monkeypatch, answer())
+    monkeypatch.setattr(_ledger, "_loaded", dead)
+    assert _ledger.main(["aa", "--runs", "1", "--load", "other-core"]) == 2
+    assert "ended by itself (exit code 7)" in capsys.readouterr().err
+    assert read("aa", tmp_path) == []
+
+
+@pytest.mark.parametrize(("core", "said"), [(None, "cannot be kept on one core"), (0, "two cores")])
+@pytest.mark.parametrize("load", ["other-core", "same-core"])
+def test_a_load_that_cannot_be_had_is_refused(
+    core: int | None, said: str, load: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_ledger.LOADS, load, lambda: core)
+    for name in ("exact_core", "pair_core"):
+        monkeypatch.setattr(_ledger, name, lambda: core)
+    with pytest.raises(LedgerError, match=said), _ledger._loaded(load):
+        pass
+    with _ledger._loaded("quiet") as process:
+        assert process is None
+
+
+def test_two_campaigns_do_not_share_a_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    campaign(tmp_path, monkeypatch, answer())
+    with alone_in(tmp_path / "scratch"):
+        assert _ledger.main(["aa", "--runs", "1", "--load", "quiet"]) == 2
+    assert f"process {os.getpid()} works in" in capsys.readouterr().err
+    assert _ledger.main(["aa", "--runs", "1", "--load", "quiet"]) == 0
 
 
 def test_the_subset_is_five_hot_paths() -> None:
@@ -218,11 +300,22 @@ def test_what_the_gate_said_of_a_planted_work() -> None:
     given = answer(
         1, finding("worse"), finding("worse", "instructions"), finding("same", work=other)
     )
-    found = _ledger._planted(CPU[0], 7, given)
+    found = _made.planted_of(CPU[0], LINE, 0.07, given)
     assert (found["by_cpu"], found["witnesses"], found["n"]) == (True, ["cpu", "instructions"], 7)
-    assert _ledger._planted(other, 7, given)["by_cpu"] is False
-    with pytest.raises(LedgerError, match="was not measured"):
-        _ledger._planted(CPU[2], 7, given)
+    assert _made.planted_of(other, LINE, 0.07, given)["by_cpu"] is False
+    unseen = _made.planted_of(CPU[2], LINE, 0.07, given)
+    assert (unseen["reached"], unseen["by_cpu"], unseen["witnesses"]) == (None, False, [])
+    assert not found["too_coarse"]
+    small = _made.planted_of(CPU[0], LINE, 0.005, given)
+    assert (small["n"], small["too_coarse"]) == (1, True)
+    assert small["expected"] == pytest.approx(0.01)
+
+
+def test_another_case_of_the_path_is_not_the_planted_one() -> None:
+    found = _made.planted_of(
+        CPU[0], LINE, 0.05, answer(1, finding("worse", case="n=7"), finding("same"))
+    )
+    assert (found["by_cpu"], found["witnesses"]) == (False, [])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="affinity is Linux's")
@@ -233,92 +326,3 @@ def test_a_load_is_on_its_core_and_ends_with_the_block() -> None:
         while os.sched_getaffinity(process.pid) != {core}:
             assert time.monotonic() < deadline
     assert process.returncode is not None
-
-
-# --- the report
-
-
-def fill(folder: Path, runs: int = 6) -> None:
-    for i in range(runs):
-        record = _ledger._record(
-            LIVE, answer(int(i == 0), finding("worse") if i == 0 else {**finding("same")})
-        )
-        append("aa", record | {"date": f"2026-01-0{i + 1}T00:00:00+00:00"}, folder)
-    planted = [_ledger._planted(CPU[0], 5, answer(1, finding("worse")))]
-    missed = planted[0] | {"by_cpu": False, "witnesses": [], "reached": 0.021}
-    stamp = STAMP | {"load": "quiet", "percent": 3.0, "names": [CPU[0].path]}
-    append("inject", _ledger._record(stamp, answer(1)) | {"planted": [*planted, missed]}, folder)
-
-
-@pytest.fixture(name="folder")
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A filled ledger, which every command of this test uses."""
-    text = (ROOT / "benchmarks/ledger/README.md").read_text(encoding="utf-8")
-    (tmp_path / "README.md").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(_records, "append", lambda kind, r: append(kind, r, tmp_path))
-    monkeypatch.setattr(_records, "read", lambda kind, folder=tmp_path: read(kind, folder))
-    fill(tmp_path)
-    return tmp_path
-
-
-def block(text: str, name: str) -> str:
-    return text.partition(f"<!-- generated: {name} -->")[2].partition("<!-- end")[0]
-
-
-def test_the_tables_hold_what_was_recorded(folder: Path) -> None:
-    assert _ledger.main(["replay", "--suites", "20"]) == 0
-    assert _ledger.main(["asv"]) == 0
-    text = _ledger_report.write_report(folder).read_text(encoding="utf-8")
-    live = block(text, "live")
-    assert "red: 2026-01-01T00:00:00+00:00, quiet: stores.AddBatch[n=1000] cpu +10.0%" in live
-    row = next(line for line in live.splitlines() if line.startswith("whole suite     quiet"))
-    assert row.split()[3:5] == ["6", "1"]
-    injected = block(text, "injected")
-    assert "1 (50.0%)" in injected
-    assert "missed by CPU time: stores.AddBatch[n=1000], 3% planted, +2.1% measured" in injected
-    assert "0 red, true rate at most 13.91% (95%)" in block(text, "replayed")
-    assert "100.0% of cases caught" in block(text, "replayed")
-    asv = block(text, "asv")
-    assert next(line for line in asv.splitlines() if line.startswith("20% slower")).split()[
-        2:5
-    ] == [
-        "10",
-        "10",
-        "(100.0%)",
-    ]
-    assert _ledger_report.rendered(text, folder) == text
-
-
-def test_runs_of_an_older_gate_are_named_and_not_counted(folder: Path) -> None:
-    record = _ledger._record(LIVE | {"gate": "g1"}, answer())
-    append("aa", record | {"date": "2999-01-01T00:00:00+00:00"}, folder)
-    text = _ledger_report.write_report(folder).read_text(encoding="utf-8")
-    assert "gate g1, 2999-01-01" in block(text, "made with")
-    assert "an older gate g0: 6 unchanged runs of which 1 were red" in block(text, "made with")
-    assert "red: " not in block(text, "live")
-    assert "nothing recorded yet" in block(text, "injected")
-
-
-def test_a_readme_that_lost_a_block_is_refused(folder: Path) -> None:
-    (folder / "README.md").write_text("<!-- generated: live -->\n")
-    with pytest.raises(LedgerError, match="lost its block"):
-        _ledger_report.write_report(folder)
-
-
-def test_replaying_nothing_says_what_to_run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(_records, "read", lambda kind: [])
-    assert _ledger.main(["replay"]) == 2
-    assert "aa --runs" in capsys.readouterr().err
-
-
-def test_the_stored_readme_matches_the_stored_runs() -> None:
-    text = (ROOT / "benchmarks" / "ledger" / "README.md").read_text(encoding="utf-8")
-    assert _ledger_report.rendered(text) == text, "run `python -m benchmarks._ledger report`"
-
-
-def test_stored_records_are_small() -> None:
-    for file in (ROOT / "benchmarks" / "ledger").glob("*.jsonl"):
-        for record in read(file.stem):
-            assert len(json.dumps(record)) < 50_000

@@ -12,7 +12,7 @@ from asv_runner.statistics import compute_stats  # type: ignore[import-untyped] 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import _replay
+from benchmarks import _records, _replay
 from benchmarks._records import LedgerError
 from benchmarks._replay import BOOTSTRAP, WINDOWS
 from benchmarks.gate.rules import CAREFUL, Paired
@@ -26,7 +26,8 @@ def record(rng: random.Random, *, load: str = "quiet", noise: float = 0.01) -> d
         case: {"first": [[1e-3 * rng.lognormvariate(0, noise), 1e-3] for _ in range(6)]}
         for case in CASES
     }
-    return {"load": load, "pairs": pairs}
+    made_with = dict.fromkeys(_records.GROUP, "same")
+    return made_with | {"load": load, "pairs": pairs}
 
 
 def records(count: int, **how: Any) -> list[dict[str, Any]]:
@@ -91,6 +92,38 @@ def test_loads_are_not_mixed_and_second_stages_are_left_out() -> None:
     assert quiet.keys() == busy.keys() == set(CASES)
 
 
+def test_groups_are_not_mixed() -> None:
+    one, other = records(2)
+    other["environment"] = {"python": "3.12"}
+    assert len(_replay.sequences([one, other])) == 2
+    assert _replay.asv_on([one, other]).suites == 0
+
+
+def test_a_run_that_lacks_a_case_is_left_out_whole() -> None:
+    """Else that case's pairs would be of other minutes than the others' beside them."""
+    runs = records(4)
+    whole = [run for run in runs if run not in runs[1:3]]
+    del runs[1]["pairs"][CASES[0]]
+    runs[2]["pairs"] = {}  # the gate broke
+    assert _replay.whole(runs) == whole
+    (logs,) = _replay.sequences(runs)
+    assert {len(values) for values in logs.values()} == {12}
+    assert _replay.asv_on(runs).suites == 1
+    assert _replay.sequences([runs[2]]) == []
+
+
+def test_independent_windows_share_no_pair() -> None:
+    runs = [*records(13), *records(5, load="same-core")]
+    for pair in runs[12]["pairs"][CASES[0]]["first"]:
+        pair[0] *= 2.0  # beyond the last whole window
+    loads = _replay.sequences(runs)
+    apart = _replay.independent(loads, CAREFUL)
+    assert (apart.suites, apart.red) == (13 * 6 // 30 + 5 * 6 // 30, 0)
+    slowed = _replay.independent(loads, CAREFUL, share=0.10)
+    assert slowed.by_case[CASES[0]] == (3, 3)
+    assert slowed.red == 3
+
+
 def test_too_few_pairs_are_refused() -> None:
     with pytest.raises(LedgerError, match="at least 30 pairs"):
         _replay.replay(_replay.sequences(records(4)), CAREFUL, 10, WINDOWS)
@@ -102,6 +135,14 @@ def test_too_few_pairs_are_refused() -> None:
 )
 def test_the_bound_is_the_exact_binomial_one(red: int, of: int, bound: float) -> None:
     assert _replay.upper_bound(red, of) == pytest.approx(bound, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("caught", "of", "bound"),
+    [(0, 5, 0.0), (1, 1, 0.05), (40, 40, 0.9278), (19, 20, 0.7839), (299, 299, 0.9900)],
+)
+def test_the_lower_bound_is_the_exact_one(caught: int, of: int, bound: float) -> None:
+    assert _replay.lower_bound(caught, of) == pytest.approx(bound, rel=2e-3)
 
 
 # --- asv's rule

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from git_project import GitProject
 
-from benchmarks import _synthetic
-from benchmarks._planting import Answer, Clone, Line, PlantError, edited, near, plant
+from benchmarks import _selftest, _synthetic
+from benchmarks._planting import (
+    Answer,
+    Clone,
+    Line,
+    PlantError,
+    Progress,
+    alone_in,
+    edited,
+    near,
+    plant,
+)
 from benchmarks._plants import CPU, PLANTS, Edit, Plant, Work, after
+from benchmarks._selftest import Result, main
 from benchmarks._selftest import judged as judge_plant
-from benchmarks._selftest import main
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKS = list(dict.fromkeys([*CPU, *(one.work for one in PLANTS if one.work is not None)]))
@@ -87,6 +99,41 @@ def test_names_are_told_apart_and_listed(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["no such plant"]) == 2
 
 
+@pytest.mark.parametrize("word", ["a sleep", "--json=x", "--quick", "--list"])
+def test_a_budget_stands_alone(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--budget", word])
+    assert "--budget stands alone" in capsys.readouterr().err
+
+
+# --- one at a time
+
+
+def test_two_self_tests_do_not_share_a_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_selftest, "SCRATCH", tmp_path)
+    with alone_in(tmp_path):
+        assert main(["a sleep"]) == 2
+    assert f"process {os.getpid()} works in {tmp_path}" in capsys.readouterr().err
+
+
+def test_sigterm_ends_it_like_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(folder: Path) -> Clone:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(_selftest, "SCRATCH", tmp_path)
+    monkeypatch.setattr(Clone, "make", killed)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["a sleep"]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    with alone_in(tmp_path):
+        pass  # it is free again
+
+
 def test_every_kind_of_slowdown_of_the_issue_is_planted() -> None:
     caught = {witness for one in PLANTS for witness in one.caught_by}
     assert {"cpu", "statements", "commits", "fsyncs", "steps", "wall"} <= caught
@@ -117,6 +164,15 @@ def test_the_smaller_size_is_near_the_smallest_asked_for(change: float, n: int) 
 def test_work_that_costs_nothing_is_refused(high: float) -> None:
     with pytest.raises(PlantError, match="costs nothing"):
         Line(100, 0.12, 800, high).n_for(0.1)
+
+
+def test_what_cannot_be_that_small_is_said() -> None:
+    line = Line(low_n=100, low=0.12, high_n=800, high=0.82)
+    assert not line.too_coarse(0.05)
+    assert _selftest.too_coarse(line, 0.05) == ""
+    said = _selftest.too_coarse(line, 0.01)
+    assert "one unit adds 2.1%, 1.0% was asked for" in said
+    assert line.at(line.n_for(0.50)) == pytest.approx(0.50)
 
 
 # --- the clone
@@ -218,6 +274,27 @@ def test_the_size_is_that_of_the_planted_case() -> None:
     result = judge_plant(sized, answer(1, other, found))
     assert result.reached == 0.097
     assert result.size == "cpu +9.7% ± 0.4%, nominal +10.0%"
+    assert result.outcome == "caught"
+
+
+def test_only_the_planted_case_can_catch_a_sized_plant() -> None:
+    work = Work("toy.Path", "n=2", "f", "a", "{n}", 1)
+    sized = Plant("x", ("toy.Path",), caught_by=("cpu",), work=work, share=0.10)
+    beside = answer(1, finding("cpu"), finding("cpu", "same", case="n=2"))
+    assert judge_plant(sized, beside).outcome == "missed"
+
+
+def test_what_could_not_be_had_is_said() -> None:
+    table = {"findings": [finding("cpu")], "exempt": ["fsyncs: strace is not installed"]}
+    result = judge_plant(CPU_PLANT, Answer(1, table, "", 1.0))
+    assert result.without == ["fsyncs"]
+    assert result.line().endswith("without fsyncs")
+    assert "without" not in judge_plant(CPU_PLANT, answer(1, finding("cpu"))).line()
+    lacking = Result("one more fsync", "not possible here")
+    assert _selftest.last_line([result, lacking, result]) == (
+        "2 caught, 1 not possible here: one more fsync"
+    )
+    assert _selftest.last_line([result]) == "1 caught"
 
 
 # --- synthetic hot paths
@@ -238,6 +315,44 @@ def test_synthetic_work_answers_and_can_be_slowed() -> None:
     for kind in _synthetic.KINDS:
         assert functions[kind.function](100) == slowed[kind.function](100)
         assert functions[kind.function](100) != functions[kind.function](300)
+
+
+class BudgetClone(Clone):
+    """A clone whose gate answers at once, green and then red."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "c0")
+        self.done: list[str] = []
+
+    def reset(self) -> None:
+        self.done.append("reset")
+
+    def touch(self) -> None:
+        self.done.append("touch")
+
+    def commit(self, message: str = "") -> None:
+        self.done.append("commit")
+
+    def rebaseline(self, name: str, reason: str, progress: Progress) -> float:
+        self.done.append(f"rebaseline {name}")
+        return 61.4
+
+    def gate(self, *words: str, python: str = "") -> Answer:
+        self.done.append(" ".join(["gate", *words]))
+        code = self.done.count("gate") - 1
+        return Answer(code, {"findings": [finding("cpu")], "notes": []}, "", 9.6)
+
+
+def test_a_budget_is_of_stored_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("optimizer", "benchmarks"):
+        (tmp_path / folder).mkdir()
+    clone = BudgetClone(tmp_path)
+    assert _synthetic.budget(clone, lambda line: None) == 0
+    stored = ["reset", "commit", "rebaseline synthetic", "touch", "gate", "gate", "reset"]
+    assert clone.done == stored
+    out = capsys.readouterr().out
+    assert "set-up, in no time below: 61 s" in out
+    assert "green: 10 s of 180 s for 1 cases (in time)" in out
 
 
 def test_results_are_json(tmp_path: Path) -> None:

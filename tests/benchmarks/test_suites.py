@@ -350,7 +350,8 @@ def test_every_claim_has_a_hot_path_and_all_its_fields() -> None:
         assert table["hot_path"] in PATHS, claim
         assert PATHS[table["hot_path"]].declaration.claim == claim
         assert {"hot_path", "what", "reported", "source"} <= set(table)
-        assert set(table) <= {"hot_path", "what", "reported", "source", "note", "because"}
+        optional = {"note", "because", "cpu_floor"}
+        assert set(table) <= {"hot_path", "what", "reported", "source"} | optional
         assert table["reported"] > 1
         assert len(table["source"].split()) > 2, "the report's title"
         assert table["what"].strip()
@@ -390,6 +391,15 @@ def test_a_plant_names_hot_paths_and_their_witnesses(plant: Plant) -> None:
 @pytest.mark.parametrize("work", CPU, ids=lambda work: work.path)
 def test_planted_work_is_sized_at_a_timed_case(work: Work) -> None:
     assert PATHS[work.path].case(work.case).timed
+
+
+def test_floors_stand_where_the_gate_measures_a_claim() -> None:
+    for claim, fields in CLAIMS.items():
+        floors = fields["cpu_floor"]
+        cases = {case.label: case for case in PATHS[fields["hot_path"]].cases}
+        assert {label: cases[label].cpu_floor for label in floors} == floors, claim
+        assert all(cases[label].compared for label in floors), claim
+        assert all(floor > 1.0 for floor in floors.values()), claim
 
 
 def test_every_hot_path_has_a_plant_that_costs_time() -> None:
