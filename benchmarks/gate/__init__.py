@@ -4,7 +4,8 @@ The core is standard library only and knows nothing of the project it judges: `p
 what to judge, `contract.py` says what a suite must offer. Way of a verdict through the files:
 
     cli            what was asked, progress, exit code
-    project        which folders, which suite      foreign, asv_suite: any project with an asv suite
+    project        which folders, which suite
+      foreign      any project with an asv suite (unstaged: what it is refused for; asv_suite)
     repository     both sides' code out of git, staged side by side
     baselines      what is stored about each hot path, and whether it can be used
     reach          which hot paths can import a changed file (imports: what a file imports)
