@@ -96,7 +96,7 @@ class Time:
         outcome = Outcome(
             study_code, supervisor.duration_s, supervisor.received, facts=self._facts(job, log)
         )
-        wrote = code == 0 or only_lost_its_child(log)
+        wrote = code == 0 or wrote_its_product(log)
         if wrote and recording.draft(product).exists() and outcome.facts["samples"]:
             if job.options.format == "flamegraph":
                 entitle(recording.draft(product), _launch.shell_line(["python", *job.words]))
@@ -152,19 +152,20 @@ def try_py_spy(py_spy: str, job: Job) -> str:
             f"{py_spy} did not end within {TRIAL_TIMEOUT_S} s; is the machine very busy? Try again",
         ) from error
     output = tried.stdout + tried.stderr
-    if tried.returncode and not only_lost_its_child(output):
+    if tried.returncode and not wrote_its_product(output):
         said = _last_error(output)
         raise Refusal(_launch.TOOL_MISSING, explain(said, job, sys.platform))
     return str(version)
 
 
-def only_lost_its_child(log: str) -> bool:
-    """Whether py-spy wrote everything and failed only at asking how the study ended.
+def wrote_its_product(log: str) -> bool:
+    """Whether py-spy wrote everything, even if it failed after that.
 
-    A race of its own (benfred/py-spy issue 759): one of its threads has asked already. The study's
-    exit code does not come from py-spy here, so nothing is lost.
+    It says so when the file is closed. What comes later is a race of its own (benfred/py-spy issue
+    759): it asks how the study ended when one of its threads has asked already, and fails, with or
+    without a word. The study's exit code does not come from py-spy here, so nothing is lost.
     """
-    return "Wrote " in log and "No child process" in log
+    return "Wrote " in log
 
 
 def explain(said: str, job: Job, system: str) -> str:
