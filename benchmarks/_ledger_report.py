@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import _records
+from benchmarks._blocks import MissingBlockError, filled
 from benchmarks._records import FOLDER, LedgerError, Record, is_red
 from benchmarks._replay import lower_bound, upper_bound
 from benchmarks.gate.files import replace
@@ -33,15 +34,13 @@ def rendered(text: str, folder: Path = FOLDER) -> str:
     newest = _records.newest_gate(live) if live else []
     groups = [_of(records, group[0]) for group in _records.groups(newest)]
     for name, lines_of in _BLOCKS.items():
-        start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
-        head, found, rest = text.partition(start)
-        _, ended, tail = rest.partition(end)
-        if not (found and ended):
-            raise LedgerError(f"the ledger's README lost its block {name!r}: restore it from git")
         lines = _by_group([lines_of(group) for group in groups])
         if name == "made with":
             lines += _older([record for record in live if record not in newest])
-        text = "\n".join([head + start + "```text", *(lines or NOTHING), "```", end]) + tail
+        try:
+            text = filled(text, name, lines or NOTHING)
+        except MissingBlockError as error:
+            raise LedgerError(f"the ledger: {error}") from None
     return text
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import _registry
+from benchmarks._blocks import MissingBlockError, filled
 from benchmarks.gate import rules
 from benchmarks.gate.files import replace
+from benchmarks.gate.own import source_hash
 from benchmarks.gate.table import percent, seconds, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,12 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words not in (["store"], ["check"]):
         print(__doc__)
         return 2
+    try:
+        if words == ["store"]:
+            _store()
+        text = README.read_text(encoding="utf-8")
+        now = rendered(text)
+    except MissingBlockError as error:
+        print(error)
+        return 1
     if words == ["store"]:
-        _store()
-        replace(README, rendered(README.read_text(encoding="utf-8")))
-        return 0
-    text = README.read_text(encoding="utf-8")
-    if text != rendered(text):
+        replace(README, now)
+    elif text != now:
         print("README.md differs from the stored runs: run `python -m benchmarks._readme store`")
         return 1
     return 0
@@ -45,21 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def rendered(text: str) -> str:
     """The README with its generated blocks as the stored runs have them."""
-    for name, lines in (("bench", _bench()), ("claims", _claims())):
-        start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
-        head, _, rest = text.partition(start)
-        _, _, tail = rest.partition(end)
-        text = "\n".join([head + start + "```text", *lines, "```", end]) + tail
-    return text
+    return filled(filled(text, "bench", _bench()), "claims", _claims())
 
 
 def _store() -> None:
-    RESULTS.mkdir(exist_ok=True)
+    """Keep the last reports: both, or none where one of them is refused."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    reports = {}
     for name, source in (("bench", "last.json"), ("claims", "claims.json")):
-        report = json.loads((SCRATCH / source).read_text(encoding="utf-8"))
-        _refuse_part(name, report)
-        report["machine"] = machine
+        file = SCRATCH / source
+        if not file.is_file():
+            raise SystemExit(f"there is no {file}: run `nox -s {name}` first")
+        reports[name] = json.loads(file.read_text(encoding="utf-8")) | {"machine": machine}
+        _refuse_part(name, reports[name])
+    _refuse_other(reports["bench"])
+    RESULTS.mkdir(exist_ok=True)
+    for name, report in reports.items():
         replace(RESULTS / f"{name}.json", json.dumps(report, indent=1) + "\n")
 
 
@@ -71,6 +79,23 @@ def _refuse_part(name: str, report: dict[str, Any]) -> None:
     quick = report.get("quick", False) or report.get("rule", CAREFUL) != CAREFUL
     if report.get("exit_code", 0) or quick or not whole:
         raise SystemExit(f"the last run of `nox -s {name}` was red, quick or of some paths only")
+
+
+def _refuse_other(report: dict[str, Any]) -> None:
+    """Only what this gate says of unchanged code is stored: that is what the table is about."""
+    if report["gate"] != source_hash():
+        raise SystemExit(
+            f"the last run of `nox -s bench` was judged by gate {report['gate']}, this is "
+            f"{source_hash()}: run it again"
+        )
+    trees = {path: baseline["tree"] for path, baseline in report["baselines"].items()}
+    measured = {finding["path"] for finding in report["findings"]}
+    changed = sorted(path for path in measured if trees.get(path) != report["tree"])
+    if changed:
+        raise SystemExit(
+            f"the last run of `nox -s bench` compared changed code ({', '.join(changed)}): "
+            f"run `nox -s bench -- --against HEAD` with nothing to commit"
+        )
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -7,9 +7,9 @@ installed. Without them the plain twins answer: the same results, slower, and on
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 import warnings
+from collections.abc import Callable
 
 SWITCH = "OPTIMIZER_WITHOUT"
 
@@ -20,7 +20,7 @@ class SlowFallbackWarning(UserWarning):
 
 @functools.cache
 def available(package: str) -> bool:
-    """Whether an optional package may be used; asked once per process.
+    """Whether an optional package, numba or orjson, may be used; asked once per process.
 
     The first "no" warns once, with the reason and how to install the package. Cost: the first
     "yes" imports it, for a package that is installed may still refuse to work here.
@@ -41,7 +41,21 @@ def _why_not(package: str) -> str:
     if package in {name.strip() for name in os.environ.get(SWITCH, "").split(",")}:
         return f"{SWITCH} names it"
     try:
-        importlib.import_module(package)
+        _IMPORTS[package]()
     except ImportError as error:
         return str(error) or "it cannot be imported"
     return ""
+
+
+# Each name stands in an import: the gate reads imports to tell which hot paths a change can reach.
+
+
+def _numba() -> None:
+    import numba  # noqa: F401
+
+
+def _orjson() -> None:
+    import orjson  # noqa: F401
+
+
+_IMPORTS: dict[str, Callable[[], None]] = {"numba": _numba, "orjson": _orjson}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import _readme
+from benchmarks import _readme, _registry
+from benchmarks.gate.own import source_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,6 +27,98 @@ def test_a_changed_figure_is_noticed() -> None:
     start = TEXT.index("<!-- generated: claims -->")
     changed = TEXT[:start] + TEXT[start:].replace("x", "0x", 1)
     assert _readme.rendered(changed) != changed
+
+
+@pytest.mark.parametrize("name", ["bench", "claims"])
+@pytest.mark.parametrize("command", ["store", "check"])
+def test_a_lost_block_is_told(
+    name: str,
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(TEXT.replace(f"<!-- end: {name} -->", ""), encoding="utf-8")
+    before = readme.read_bytes()
+    monkeypatch.setattr(_readme, "README", readme)
+    monkeypatch.setattr(_readme, "_store", lambda: None)
+    assert _readme.main([command]) == 1
+    assert capsys.readouterr().out.startswith(f"the README lost its block '{name}'")
+    assert readme.read_bytes() == before
+
+
+def whole_runs() -> dict[str, dict[str, Any]]:
+    """Last reports that may be stored, by the name of their file."""
+    names = [path.name for path in _registry.load()]
+    bench = {
+        "gate": source_hash(),
+        "tree": "t0",
+        "exit_code": 0,
+        "rule": _readme.CAREFUL,
+        "findings": [{"path": name, "witness": "cpu"} for name in names],
+        "baselines": {name: {"tree": "t0"} for name in names},
+    }
+    claims = {"quick": False, "rows": [{"hot_path": name} for name in names]}
+    return {"last.json": bench, "claims.json": claims}
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the last reports are; what is stored goes to `results` below it."""
+    monkeypatch.setattr(_readme, "SCRATCH", tmp_path)
+    monkeypatch.setattr(_readme, "RESULTS", tmp_path / "results")
+    for name, report in whole_runs().items():
+        (tmp_path / name).write_text(json.dumps(report), encoding="utf-8")
+    return tmp_path
+
+
+def test_whole_runs_of_unchanged_code_are_stored(folder: Path) -> None:
+    _readme._store()
+    for name, source in (("bench", "last.json"), ("claims", "claims.json")):
+        stored = json.loads((folder / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        assert stored.pop("machine")
+        assert stored == whole_runs()[source]
+
+
+OTHER = sorted(path.name for path in _registry.load())[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "part", "value", "told"),
+    [
+        ("last.json", "gate", "g0", r"judged by gate g0, this is \w+: run it again"),
+        ("last.json", "tree", "t1", "compared changed code .*--against HEAD"),
+        ("last.json", "baselines", {}, "compared changed code"),
+        ("last.json", "exit_code", 1, "`nox -s bench` was red, quick or of some paths only"),
+        ("last.json", "rule", {}, "`nox -s bench` was red, quick or of some paths only"),
+        ("last.json", "findings", [], "`nox -s bench` was red, quick or of some paths only"),
+        ("claims.json", "quick", True, "`nox -s claims` was red, quick or of some paths only"),
+        ("claims.json", "rows", [], "`nox -s claims` was red, quick or of some paths only"),
+    ],
+)
+def test_any_other_run_is_refused_and_nothing_stored(
+    folder: Path, source: str, part: str, value: Any, told: str
+) -> None:
+    report = whole_runs()[source] | {part: value}
+    (folder / source).write_text(json.dumps(report), encoding="utf-8")
+    with pytest.raises(SystemExit, match=told):
+        _readme._store()
+    assert not (folder / "results").exists()
+
+
+def test_the_hot_paths_whose_code_changed_are_named(folder: Path) -> None:
+    report = whole_runs()["last.json"]
+    report["baselines"][OTHER] = {"tree": "t1"}
+    (folder / "last.json").write_text(json.dumps(report), encoding="utf-8")
+    with pytest.raises(SystemExit, match=rf"changed code \({OTHER}\)"):
+        _readme._store()
+
+
+def test_storing_without_a_run_says_what_to_run(folder: Path) -> None:
+    (folder / "claims.json").unlink()
+    with pytest.raises(SystemExit, match="run `nox -s claims` first"):
+        _readme._store()
 
 
 def test_the_code_runs(tmp_path: Path) -> None:

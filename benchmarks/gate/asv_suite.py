@@ -96,8 +96,8 @@ def _benchmarks(folder: Path) -> list[Any]:
         discovery = importlib.import_module("asv_runner.discovery")  # ships no types
     except ImportError as error:
         raise UsageError(
-            f"asv_runner, which reads asv suites, is not installed here ({error}): "
-            f"{sys.executable} -m pip install asv_runner"
+            f"asv_runner, which reads asv suites, cannot be imported by {sys.executable} "
+            f"({error}): install asv_runner there"
         ) from None
     return list(_unique(discovery.disc_benchmarks(str(folder), ignore_import_errors=True)))
 

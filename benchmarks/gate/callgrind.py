@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,11 +32,11 @@ from pathlib import Path
 from .contract import Body
 from .errors import NotMeasuredError
 
-VERSION = 2  # of the way of counting; counts of different versions are never compared
+VERSION = 3  # of the way of counting; counts of different versions are never compared
 LARGEST = 100  # functions that `details` names
-LARGE = 200_000_000  # instructions of a body in which the interpreter's warming up is lost
 WARM_CALLS = 10  # the interpreter specialises code during its first calls: 8 are needed on 3.11
-WINDOWS = 2  # even: `sqlite3` forgets its dead cursors in every other call of some bodies
+WARM_S = 3.0  # as many as fit in it: in a body that takes longer, the warming up is lost
+LARGE = 50_000_000  # instructions of a body that is counted once
 
 # Client requests of callgrind.h: 'C' and 'T' in the two upper bytes.
 _DUMP, _START, _STOP = 0x43540000, 0x43540004, 0x43540005
@@ -52,6 +53,9 @@ def prefix(log: Path) -> list[str]:
         # libc's malloc: with Python's own, a small loop costs more wherever the objects it frees
         # happen to be the last ones of their pool.
         "PYTHONMALLOC=malloc",
+        # Freed blocks wait in lists of their own size: else now and then a call of malloc merges
+        # them with their neighbors, and how many are merged depends on the whole heap.
+        "GLIBC_TUNABLES=glibc.malloc.tcache_count=65535:glibc.malloc.mxfast=0",
         "valgrind",
         "--command-line-only=yes",  # nothing of ~/.valgrindrc or VALGRIND_OPTS
         "--tool=callgrind",
@@ -124,28 +128,35 @@ class InstructionCounter:
     def count(self, body: Body) -> dict[str, int]:
         """Instructions of one `after` call from a fresh state, once it has settled.
 
-        The fewest of several calls: what was called before (other cases, in another order) leaves
-        memory and caches behind that cost a call a little more or less. So work that a body does
-        in some of its calls only is not seen. A large body is called once.
+        The fewer of two calls, unless the body is large: `sqlite3` forgets its dead cursors in
+        every other call of some bodies, and what was called before (other cases, in another
+        order) leaves caches behind. So work that a body does in every other call is not seen.
         """
-        total = self._profile(body).total
-        if total >= LARGE:
-            return {"instructions": total}
+        started = time.monotonic()
         for _ in range(WARM_CALLS):
             body.fresh()
             body.after()
-        return {"instructions": min(self._profile(body).total for _ in range(WINDOWS))}
+            if time.monotonic() - started > WARM_S:
+                break
+        total = self._total(body)
+        if total < LARGE:
+            total = min(total, self._total(body))
+        return {"instructions": total}
 
     def details(self, body: Body) -> dict[str, dict[str, int]]:
         """Instructions of the largest functions of one call, each without those it calls.
 
         Call it after `count`, when the body has settled.
         """
-        functions = self._profile(body).functions
+        functions = parse(self._dump_of(body).splitlines()).functions
         largest = sorted(functions, key=lambda name: (-functions[name], name))[:LARGEST]
         return {"functions": {name: functions[name] for name in largest}}
 
-    def _profile(self, body: Body) -> Profile:
+    def _total(self, body: Body) -> int:
+        return total_of(self._dump_of(body))
+
+    def _dump_of(self, body: Body) -> str:
+        """What valgrind counted in one call."""
         body.fresh()
         start, stop = self._start, self._stop
         # Through C, so that valgrind sees the call that enters the interpreter's loop.
@@ -156,7 +167,7 @@ class InstructionCounter:
         finally:
             stop()
             text = self._dumped()
-        return parse(text.splitlines())
+        return text
 
     def _dumped(self) -> str:
         self._dump()
@@ -197,6 +208,14 @@ class Profile:
 
     total: int
     functions: dict[str, int]  # each without what it calls
+
+
+def total_of(dump: str) -> int:
+    """The total of a dump, which stands at its end: reading all of it takes long in valgrind."""
+    found = re.search(r"^totals: (\d+)$", dump[-100:], flags=re.MULTILINE)
+    if found is None:
+        raise NotMeasuredError(f"valgrind's dump has no total at its end: {dump[-100:]!r}")
+    return int(found[1])
 
 
 _LINE = re.compile(r"(c?(?:fn|ob))=\((\d+)\)(?: (.*))?$")

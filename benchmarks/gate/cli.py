@@ -15,7 +15,7 @@ from . import html, junit, markdown
 from .baselines import rename
 from .errors import GateError, UsageError
 from .files import replace
-from .foreign import describe_foreign, find_config
+from .foreign import describe_foreign
 from .project import Project, describes_itself, read_project
 from .rebaseline import rebaseline
 from .repository import Repository
@@ -99,7 +99,7 @@ def _project(options: argparse.Namespace) -> tuple[Project, str]:
     """
     root = options.root.resolve()
     named = options.code or options.asv_config
-    if describes_itself(root) or not (named or find_config(root)):
+    if describes_itself(root):
         if named:
             raise UsageError(f"{root} describes itself: --code and --asv-config are for others")
         return read_project(root), options.against
@@ -114,8 +114,19 @@ def _project(options: argparse.Namespace) -> tuple[Project, str]:
     return project, "HEAD"
 
 
+def _storing(options: argparse.Namespace) -> Project:
+    """The project, which must be one that stores baselines."""
+    root = options.root.resolve()
+    if not describes_itself(root):
+        raise UsageError(
+            f"{root} stores no baselines (its pyproject.toml has no [tool.velocity-gate]): "
+            f"compare it with a commit, --against COMMIT"
+        )
+    return read_project(root)
+
+
 def _rebaseline(options: argparse.Namespace) -> int:
-    project = read_project(options.root.resolve())
+    project = _storing(options)
     report, files = rebaseline(
         project,
         [] if options.all else options.names,
@@ -129,7 +140,7 @@ def _rebaseline(options: argparse.Namespace) -> int:
 
 
 def _rename(options: argparse.Namespace) -> int:
-    project = read_project(options.root.resolve())
+    project = _storing(options)
     file = rename(project.baseline_dir, options.old, options.new)
     print(f"renamed (commit it): {file}")
     return 0

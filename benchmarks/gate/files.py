@@ -1,4 +1,4 @@
-"""Writing a file so that a reader sees the old one or the new one, never a part."""
+"""Files of ours: whole or not there, and out of git's sight."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ def replace(file: Path, text: str) -> None:
     except BaseException:
         os.unlink(unfinished)
         raise
+
+
+def hide(folder: Path) -> None:
+    """Make `folder` one that git does not list, wherever it lies."""
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        replace(ignore, "*\n")

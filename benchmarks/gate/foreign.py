@@ -55,7 +55,8 @@ def describe_foreign(root: Path, *, code: str = "", config: str = "") -> Project
         raise UsageError(f"{file} is no file: name the {CONFIG} itself")
     if file is None:
         raise UsageError(
-            f"{root} has neither [tool.velocity-gate] in a pyproject.toml nor an {CONFIG}"
+            f"{root} has neither [tool.velocity-gate] in a pyproject.toml nor an {CONFIG}: name "
+            f"the project with --root"
         )
     settings = read_config(file)
     suite = (file.parent / str(settings.get("benchmark_dir", "benchmarks"))).resolve()

@@ -132,10 +132,13 @@ def judge_wall(path: str, case: str, outcome: Outcome) -> list[Finding]:
     if not outcome.wall:
         return []
     ratio = statistics.median(outcome.wall)
+    cpu = outcome.second or outcome.first
+    waits = cpu is None or 1.0 + cpu.mean < ratio / SLOWER_WALL
     worse = min(outcome.wall) > SLOWER_WALL and len(outcome.wall) >= WALL_AGAIN
     sentence = (
         f"{path}[{case}], wall time: {ratio:.1f} times the baseline's (median of "
-        f"{len(outcome.wall)} process pairs; limit {SLOWER_WALL:g}): it waits for something"
+        f"{len(outcome.wall)} process pairs; limit {SLOWER_WALL:g})"
+        f"{': it waits for something' if waits else ''}"
     )
     verdict, code = (Verdict.WORSE, REGRESSION) if worse else (Verdict.SAME, 0)
     said = sentence if worse else ""

@@ -126,8 +126,8 @@ class Measurement:
         counted += [key for path in fresh for key in keys_of(path, "counted")]
         if unreached:
             self.notes.append(
-                f"instructions of {len(unreached)} hot paths not counted: no changed file is "
-                f"among those they import (--all counts them)"
+                f"instructions of {len(unreached)} hot paths not counted: nothing that they "
+                f"import has changed (--all counts them)"
             )
         recounted.pop(NOTHING_STORED, None)  # `--against`: asked for, so no news
         for reason, names in recounted.items():

@@ -17,6 +17,7 @@ from . import instruments, judge
 from .baselines import Baseline, Environment, find_baseline, orphans
 from .errors import BaseLacksError, GateError, NotMeasuredError, UsageError
 from .evidence import evidence
+from .files import hide
 from .harness import BASE, HEAD, Side, WorkerProcess
 from .judge import Finding
 from .measuring import Described, Measurement, keys_of
@@ -134,6 +135,7 @@ class Run:
     def judge(self) -> Report:
         """Measure everything that was asked for and say how it stands."""
         started = time.monotonic()
+        hide(self.project.scratch_dir)
         findings = self._found = self._findings()
         facts = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

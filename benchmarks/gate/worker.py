@@ -32,6 +32,8 @@ from .machine import processor
 
 Answer = dict[str, Any]
 
+MOST_FROZEN = 20_000  # objects that closed cases may leave: a collection of all takes a while
+
 
 class LackingError(BodyRaisedError):
     """The code has not got what the case needs."""
@@ -67,9 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
             answer = {"error": reason, "code": NotMeasuredError.code, "skipped": skipped}
             answer["lacking"] = not skipped
         except Exception as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(last.filename).name}:{last.lineno}"
-            answer = {"error": f"{type(error).__name__} at {place}: {error}", "code": 2}
+            answer = {"error": f"{type(error).__name__} at {_place(error)}", "code": 2}
             traceback.print_exc()
         print(json.dumps(answer), file=answers, flush=True)
     return 0
@@ -82,6 +82,7 @@ class Worker:
         self._instrument = instrument
         self._paths: dict[str, HotPath] = {}
         self._body: Body | None = None
+        self._frozen = 0  # objects that were when no case was open
         self._clock: Callable[[], int] = time.thread_time_ns
 
     def load(self, package: str, stage: Path, loader: str, core: int | None) -> Answer:
@@ -100,6 +101,7 @@ class Worker:
             with contextlib.suppress(AttributeError, OSError):  # no affinity outside Linux
                 os.sched_setaffinity(0, {core})
         described = [_describe(path) for path in self._paths.values()]
+        self._freeze()
         return {"paths": described, "notes": list(getattr(paths, "notes", ()))}
 
     def environment(self) -> Answer:
@@ -154,9 +156,17 @@ class Worker:
         if self._body is not None:
             body, self._body = self._body, None
             body.close()
-            gc.unfreeze()
-            gc.collect()
+            del body
+            if gc.get_freeze_count() - self._frozen > MOST_FROZEN:
+                gc.unfreeze()
+                self._freeze()
         return {}
+
+    def _freeze(self) -> None:
+        """What is imported stays: no later collection looks at it."""
+        gc.collect()
+        gc.freeze()
+        self._frozen = gc.get_freeze_count()
 
     def measure(self, calls: int, side: str = "after") -> Answer:
         """CPU and wall seconds of `calls` calls; `fresh` runs before each, outside the clock."""
@@ -204,6 +214,14 @@ class Worker:
         if self._body is None:
             raise NotMeasuredError("no case is open")
         return self._body
+
+
+def _place(error: Exception) -> str:
+    """File and line that raised, and what it said."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno}: {error.msg}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}: {error}"
 
 
 def _case(path: HotPath, label: str) -> Case | None:

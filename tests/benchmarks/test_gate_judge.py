@@ -235,6 +235,14 @@ def test_wall_time_fails_where_every_look_says_so(wall: tuple[float, ...], code:
     assert judge.judge_wall(PATH, CASE, Outcome()) == []
 
 
+@pytest.mark.parametrize(("cpu", "waits"), [(0.0, True), (0.9, True), (8.0, False)])
+def test_wall_time_says_that_it_waits_where_cpu_time_does_not_say_why(
+    cpu: float, waits: bool
+) -> None:
+    (found,) = judge.judge_wall(PATH, CASE, Outcome(wall=(9.0,) * 5, first=paired(cpu, 6)))
+    assert ("it waits for something" in found.sentence) is waits
+
+
 @pytest.mark.parametrize(
     ("claim", "again", "code"),
     [

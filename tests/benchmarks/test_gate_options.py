@@ -62,6 +62,13 @@ def test_a_commit_that_is_not_here(check: Check) -> None:
     assert "no-such-branch names no commit of this clone" in judged.err
 
 
+def test_what_it_writes_is_hidden_from_git(toy: Toy, check: Check) -> None:
+    (toy.root / ".gitignore").unlink(missing_ok=True)
+    check("--against", "HEAD", "toy.Work")
+    assert any((toy.root / ".gate").iterdir())
+    assert ".gate" not in toy.git("status", "--porcelain")
+
+
 def test_only_what_a_change_can_reach(toy: Toy, check: Check) -> None:
     judged = check("--changed")
     assert judged.code == 0

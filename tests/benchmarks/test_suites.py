@@ -3,86 +3,32 @@
 from __future__ import annotations
 
 import ast
-import functools
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from suite_sources import (
+    FOLDER,
+    PATHS,
+    ROOT,
+    SUITES,
+    classes,
+    imported,
+    is_hot_path,
+    lineage,
+    methods,
+    names_read,
+    path,
+    source_of,
+    tree,
+)
 
-from benchmarks import _registry
-from benchmarks._plants import CPU, PLANTS, Plant, Work
 from benchmarks._registry import RegisteredPath
 from benchmarks.gate.baselines import read_baseline
 from benchmarks.gate.judge import blind
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "benchmarks"
-SUITES = sorted(file for file in FOLDER.glob("*.py") if not file.name.startswith("_"))
-BASELINES = sorted((FOLDER / "baselines").glob("*.json"))
-CLAIMS = tomllib.loads((FOLDER / "claims.toml").read_text(encoding="utf-8"))
-
-PATHS = {path.name: path for path in _registry.load()}
-NAMES = sorted(PATHS)
-
-Class = ast.ClassDef
-
-
-@functools.cache
-def tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), str(file))
-
-
-@functools.cache
-def classes(file: Path) -> dict[str, Class]:
-    return {node.name: node for node in tree(file).body if isinstance(node, Class)}
-
-
-def is_hot_path(node: Class) -> bool:
-    called = (decorator for decorator in node.decorator_list if isinstance(decorator, ast.Call))
-    return any(getattr(call.func, "id", "").lstrip("_") == "hot_path" for call in called)
-
-
-def lineage(file: Path, node: Class) -> list[Class]:
-    """The class and its bases in the same file."""
-    found = [node]
-    for base in node.bases:
-        if isinstance(base, ast.Name) and base.id in classes(file):
-            found += lineage(file, classes(file)[base.id])
-    return found
-
-
-def source_of(path: RegisteredPath) -> tuple[Path, Class]:
-    module, name = path.name.split(".")
-    file = FOLDER / f"{module}.py"
-    return file, classes(file)[name]
-
-
-def methods(path: RegisteredPath) -> dict[str, ast.FunctionDef]:
-    """Every method the path's class has, by name, its own before its bases'."""
-    found: dict[str, ast.FunctionDef] = {}
-    for node in lineage(*source_of(path)):
-        for item in node.body:
-            if isinstance(item, ast.FunctionDef):
-                found.setdefault(item.name, item)
-    return found
-
-
-def imported(node: ast.AST) -> set[str]:
-    """Modules that the code below `node` imports."""
-    found: set[str] = set()
-    for item in ast.walk(node):
-        if isinstance(item, ast.ImportFrom) and item.module:
-            found.add(item.module)
-        elif isinstance(item, ast.Import):
-            found |= {alias.name for alias in item.names}
-    return found
-
-
-def names_read(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-
+__all__ = ["path"]  # a fixture
 
 # --- what the files look like
 
@@ -178,11 +124,6 @@ def test_the_check_for_seeds_can_fail(text: str, found: bool) -> None:
 # --- each hot path
 
 
-@pytest.fixture(params=NAMES)
-def path(request: pytest.FixtureRequest) -> RegisteredPath:
-    return PATHS[request.param]
-
-
 def test_the_version_covers_every_private_name(path: RegisteredPath) -> None:
     """The hash is taken at the decorator: what stands below it in the file is not in it."""
     file, node = source_of(path)
@@ -271,138 +212,3 @@ def test_witnesses_fit_the_kind_of_path(path: RegisteredPath) -> None:
 def test_no_set_of_witnesses_is_blind_to_what_the_path_was_seen_to_do(path: RegisteredPath) -> None:
     baseline = read_baseline(FOLDER / "baselines" / f"{path.name}.json")
     assert blind({"witnesses": path.witnesses}, baseline.counters) == []
-
-
-# --- driven
-
-
-@pytest.fixture
-def driven(path: RegisteredPath) -> Iterator[tuple[Any, Any, Any]]:
-    """The first compared case, both sides run: body, before's answer, after's answer."""
-    case = next(case for case in path.cases if case.compared)
-    body = case.open()
-    try:
-        body.fresh()
-        before = body.before()
-        body.fresh()
-        yield body, before, body.after()
-    finally:
-        body.close()
-
-
-class Changed:
-    """An answer of which one part, named as `agree` reads it, is changed."""
-
-    def __init__(self, answer: Any, part: str) -> None:
-        self._answer, self._part = answer, part
-
-    def __len__(self) -> int:
-        return len(self._answer) + (self._part == "__len__")
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._answer, name)
-        if name != self._part:
-            return found
-        return (lambda *arguments: wrong(found(*arguments))) if callable(found) else wrong(found)
-
-
-def wrong(value: Any) -> Any:
-    """`value` with its last item changed."""
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int | float):
-        return value + 1
-    items = value.copy()
-    plain = isinstance(items[-1], bool | int | float)
-    items[-1] = wrong(items[-1]) if plain else items[0]  # bytes and records: another one
-    return items
-
-
-def parts_compared(path: RegisteredPath) -> set[str]:
-    """What `agree` reads of `after`: attributes, `__len__`, or nothing but the whole of it."""
-    body = ast.Module(methods(path)["agree"].body, [])
-    parts = set()
-    for item in ast.walk(body):
-        if isinstance(item, ast.Attribute) and ast.unparse(item.value) == "after":
-            parts.add(item.attr)
-        elif ast.unparse(item) == "len(after)":
-            parts.add("__len__")
-    return parts
-
-
-def test_sides_agree_and_could_disagree(path: RegisteredPath, driven: tuple[Any, Any, Any]) -> None:
-    body, before, after = driven
-    assert body.agree(before, after)
-    if isinstance(after, list):
-        assert not body.agree(before, wrong(after)), "agree() cannot say no"
-        return
-    parts = parts_compared(path)
-    assert parts
-    for part in parts:
-        assert not body.agree(before, Changed(after, part)), f"a wrong {part} passes"
-
-
-# --- claims, baselines and plants
-
-
-def test_every_claim_has_a_hot_path_and_all_its_fields() -> None:
-    for claim, table in CLAIMS.items():
-        assert table["hot_path"] in PATHS, claim
-        assert PATHS[table["hot_path"]].declaration.claim == claim
-        assert {"hot_path", "what", "reported", "source"} <= set(table)
-        optional = {"note", "because", "cpu_floor"}
-        assert set(table) <= {"hot_path", "what", "reported", "source"} | optional
-        assert table["reported"] > 1
-        assert len(table["source"].split()) > 2, "the report's title"
-        assert table["what"].strip()
-
-
-def test_every_hot_path_with_a_claim_is_in_claims_toml() -> None:
-    declared = [p.declaration.claim for p in PATHS.values() if p.declaration.claim]
-    assert sorted(declared) == sorted(CLAIMS)
-
-
-@pytest.mark.skipif(not BASELINES, reason="no baselines are stored yet")
-def test_every_hot_path_has_a_baseline_and_every_baseline_a_hot_path() -> None:
-    assert [file.stem for file in BASELINES] == NAMES
-
-
-@pytest.mark.parametrize("file", BASELINES, ids=lambda file: file.stem)
-def test_a_baseline_can_be_read_and_fits_its_path(file: Path) -> None:
-    baseline = read_baseline(file)
-    path = PATHS[baseline.path]
-    assert set(baseline.counters) == {case.label for case in path.cases if case.counted}
-    assert set(baseline.ratios) == {case.label for case in path.cases if case.has_before}
-    assert baseline.reason
-
-
-@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
-def test_a_plant_names_hot_paths_and_their_witnesses(plant: Plant) -> None:
-    """That its edits fit the code is asked in test_selftest.py."""
-    for name in plant.paths:
-        assert any(path == name or path.startswith(f"{name}.") for path in NAMES)
-    declared = {
-        witness for name in plant.paths if name in PATHS for witness in PATHS[name].witnesses
-    }
-    declared |= {"peak_bytes"} if "memory" in declared else set()
-    assert set(plant.caught_by) <= declared
-
-
-@pytest.mark.parametrize("work", CPU, ids=lambda work: work.path)
-def test_planted_work_is_sized_at_a_timed_case(work: Work) -> None:
-    assert PATHS[work.path].case(work.case).timed
-
-
-def test_floors_stand_where_the_gate_measures_a_claim() -> None:
-    for claim, fields in CLAIMS.items():
-        floors = fields["cpu_floor"]
-        cases = {case.label: case for case in PATHS[fields["hot_path"]].cases}
-        assert {label: cases[label].cpu_floor for label in floors} == floors, claim
-        assert all(cases[label].compared for label in floors), claim
-        assert all(floor > 1.0 for floor in floors.values()), claim
-
-
-def test_every_hot_path_has_a_plant_that_costs_time() -> None:
-    assert [work.path for work in CPU if work.path not in NAMES] == []
-    assert {work.path for work in CPU} == set(NAMES)
-    assert {plant.paths[0] for plant in PLANTS if plant.share == 0.10} == set(NAMES)

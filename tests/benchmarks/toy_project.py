@@ -111,6 +111,55 @@ class Work:
         return before == after
 """
 
+BROKEN = """\
+import os
+import time
+from pathlib import Path
+
+from benchmarks._registry import hot_path as _hot_path
+
+
+class _Plain:
+    params = (1,)
+    param_names = ("n",)
+
+    def setup(self, n):
+        self.here = "here"
+
+    def before(self, n):
+        return n
+
+    def after(self, n):
+        return n
+
+    def agree(self, before, after):
+        return before == after
+
+
+@_hot_path(claim="", witnesses=("cpu",))
+class Raises(_Plain):
+    def after(self, n):
+        raise ArithmeticError("on purpose")
+
+
+@_hot_path(claim="", witnesses=("cpu",))
+class Disagrees(_Plain):
+    def before(self, n):
+        return n + 1
+
+
+@_hot_path(claim="", witnesses=("cpu",))
+class Dies(_Plain):
+    def after(self, n):
+        os._exit(7)
+
+
+@_hot_path(claim="", witnesses=("cpu",))
+class Lacks(_Plain):
+    def setup(self, n):
+        raise NotImplementedError("no room called cellar")
+"""
+
 PLANT = ('connection.execute("BEGIN")', 'connection.execute("SELECT 1")\n    {0}')
 
 

@@ -1,0 +1,67 @@
+"""Moving the baselines of a toy project: what is refused, and what is stored."""
+
+from __future__ import annotations
+
+import pytest
+from toy_project import (
+    BROKEN,
+    Toy,
+    bare,
+    nothing_left,
+    quick,
+    stored,
+    toy,
+)
+
+__all__ = ["bare", "nothing_left", "quick", "stored", "toy"]  # fixtures
+
+
+def test_rebaseline_refuses_a_dirty_tree(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    before = toy.baseline("toy.Rows")
+    toy.plant()
+    assert toy.rebaseline("toy.Rows") == 1
+    assert "(optimizer/__init__.py): commit first" in capsys.readouterr().err
+    toy.git("checkout", "--quiet", "optimizer")
+    toy.write({"benchmarks/new.py": ""})
+    assert toy.rebaseline("toy.Rows") == 1
+    assert "(benchmarks/new.py): commit first" in capsys.readouterr().err
+    assert toy.baseline("toy.Rows") == before
+
+
+def test_rebaseline_refuses_a_slower_result_unless_told(
+    toy: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = toy.baseline("toy.Rows")
+    toy.plant()
+    toy.commit({}, "slower")
+    assert toy.rebaseline("toy.Rows") == 1
+    err = capsys.readouterr().err
+    assert "gate: nothing was stored: toy.Rows[n=5]" in err
+    assert "statements: rose from 9 to 10" in err
+    assert "if that is intended, add --accept-regression" in err
+    assert toy.baseline("toy.Rows") == before
+
+    assert toy.rebaseline("toy.Rows", "--accept-regression", reason="on purpose") == 0
+    assert "toy.Rows.json" in capsys.readouterr().out
+    after = toy.baseline("toy.Rows")
+    assert after["counters"]["n=5"]["statements"] == 10
+    assert after["tree"] == toy.git("rev-parse", "HEAD:optimizer")
+    assert after["reason"] == "on purpose"
+    kept = {name: before[name] for name in ("tree", "commit", "reason", "date")}
+    assert after["history"] == [kept]
+    assert toy.baseline("toy.Work")["reason"] == "first"  # the other one did not move
+
+    # A baseline that moved and is not committed yet does not make the tree dirty.
+    assert toy.rebaseline("toy.Rows", reason="once more") == 0
+    assert [entry["reason"] for entry in toy.baseline("toy.Rows")["history"]] == [
+        "first",
+        "on purpose",
+    ]
+
+
+def test_rebaseline_refuses_a_broken_path(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    toy.commit({"benchmarks/broken.py": BROKEN})
+    assert toy.rebaseline("broken", "toy.Rows", "--accept-regression") == 1
+    assert "nothing was stored: broken.Dies[n=1]" in capsys.readouterr().err
+    assert not list((toy.root / "benchmarks/baselines").glob("broken*"))
+    assert toy.baseline("toy.Rows")["reason"] == "first"

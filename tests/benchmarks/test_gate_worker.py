@@ -1,0 +1,64 @@
+"""A worker from inside: what closed cases leave behind."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks.gate import worker
+
+
+class Node:
+    """Something that only a collection frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+class Body:
+    """Holds garbage in the making."""
+
+    def __init__(self) -> None:
+        self.node = Node()
+
+    def nothing(self) -> None:
+        pass
+
+    fresh = after = close = nothing
+
+
+@pytest.fixture(autouse=True)
+def _unfrozen() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+def opened() -> tuple[worker.Worker, weakref.ref[Node]]:
+    bodies: list[Any] = []
+    case = SimpleNamespace(label="c", open=lambda: bodies.append(Body()) or bodies[0])
+    path: Any = SimpleNamespace(name="p", clock="thread", cases=[case])
+    found = worker.Worker(None)
+    found._paths = {"p": path}
+    found._freeze()
+    found.open("p", "c")
+    return found, weakref.ref(bodies.pop().node)
+
+
+def test_much_that_closed_cases_leave_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "MOST_FROZEN", 0)
+    found, node = opened()
+    assert node() is not None
+    found.close()
+    assert node() is None
+
+
+def test_little_that_they_leave_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "MOST_FROZEN", 10**9)
+    found, node = opened()
+    found.close()
+    assert node() is not None
