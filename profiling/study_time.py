@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ from _launch import Job, Outcome, Refusal
 _PRODUCTS = {"flamegraph": "flamegraph.svg", "speedscope": "speedscope.json", "raw": "stacks.txt"}
 TRIAL_TIMEOUT_S = 60
 _SHELL = Path(__file__).with_name("_keep_exit_code.sh")
+# py-spy kills its own child as soon as it sees no Python any more: not the shell that keeps the
+# exit code, but another one around it. (`exit` keeps it from becoming the inner one.)
+_OUTER_SHELL = ("/bin/sh", "-c", 'trap : HUP INT TERM; /bin/sh "$@"; exit $?', "sh")
+RUNNING_S, ENDED_S = 2.0, 30.0  # how long the exit code of a study that runs, or ended, may take
 # Idle threads too: without them a thread that waits for the disk vanishes from the picture.
 _FLAGS = ["--idle", "--threads", "--subprocesses", "--full-filenames"]
 
@@ -73,7 +78,7 @@ class Time:
             command = [
                 *(self.py_spy, "record", "--rate", str(job.options.rate), *_FLAGS),
                 *("--format", job.options.format, "--output", str(recording.draft(product))),
-                *("--", "/bin/sh", str(_SHELL), str(recording.folder), str(out), str(err)),
+                *("--", *_OUTER_SHELL, str(_SHELL), str(recording.folder), str(out), str(err)),
                 *job.command,
             ]
             try:
@@ -89,7 +94,7 @@ class Time:
         self, job: Job, recording: _record.Recording, supervisor: _record.Supervisor, code: int
     ) -> Outcome:
         log = recording.draft("log").read_text(encoding="utf-8", errors="replace")
-        study_code = _number(recording.folder / ".code")
+        study_code = _code_of_the_study(recording.folder)
         if study_code is None:  # py-spy gave up first: the study must not run on unseen
             supervisor.end_group()
         product = _PRODUCTS[job.options.format]
@@ -213,6 +218,32 @@ def _study_pid(folder: Path, py_spy: int) -> int | None:
         return None  # it has ended
     # Without an id the study has not begun: then py-spy is the one to stop.
     return _number(folder / ".pid") or py_spy
+
+
+def _code_of_the_study(folder: Path) -> int | None:
+    """Its exit code; None if py-spy gave up and left it running.
+
+    py-spy ends when it finds no Python any more, which may be before the code is written.
+    """
+    started = time.monotonic()
+    while (code := _number(folder / ".code")) is None:
+        study = _number(folder / ".pid")
+        patience_s = 0.0 if study is None else RUNNING_S if _lives(study) else ENDED_S
+        if time.monotonic() - started >= patience_s:
+            return None
+        time.sleep(0.01)
+    return code
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process: an ended one that nobody has waited for counts, too."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _number(path: Path) -> int | None:

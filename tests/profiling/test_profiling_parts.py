@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import signal
 import stat
+import subprocess
 import sys
+import threading
+import time
 from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -327,3 +331,43 @@ def test_py_spy_losing_its_child_after_it_wrote_is_no_failure() -> None:
     assert study_time.wrote_its_product(wrote)  # it may also fail without a word
     assert not study_time.wrote_its_product(lost)
     assert not study_time.wrote_its_product("Error: Permission denied\n")
+
+
+# --- the study's exit code
+
+
+def ended_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_the_code_of_an_ended_study_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / ".pid").write_text(f"{ended_pid()}\n")
+    late = threading.Timer(0.2, (tmp_path / ".code").write_text, ["7\n"])
+    late.start()
+    assert study_time._code_of_the_study(tmp_path) == 7
+    late.join()
+
+
+def test_a_study_that_runs_on_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert study_time._code_of_the_study(tmp_path) is None
+    monkeypatch.setattr(study_time, "RUNNING_S", 0.0)
+    (tmp_path / ".pid").write_text(f"{os.getpid()}\n")
+    assert study_time._code_of_the_study(tmp_path) is None
+
+
+def test_the_code_is_kept_when_py_spy_kills_its_child(tmp_path: Path) -> None:
+    """As py-spy does at its end, if the shell it started has not ended by then."""
+    study = [sys.executable, "-S", "-c", "import sys; sys.stdin.read(); sys.exit(7)"]
+    words = [*study_time._OUTER_SHELL, str(study_time._SHELL), str(tmp_path), "1", "2", *study]
+    shell = subprocess.Popen(words, stdin=subprocess.PIPE)
+    assert shell.stdin is not None
+    while study_time._number(tmp_path / ".pid") is None:
+        time.sleep(0.01)
+    shell.kill()
+    shell.wait()
+    shell.stdin.close()  # only now the study ends
+    assert study_time._code_of_the_study(tmp_path) == 7
