@@ -89,9 +89,7 @@ class Run:
     @cached_property
     def _description(self) -> dict[str, Any]:
         with WorkerProcess(self.head) as worker:
-            description = worker.description | worker.ask("environment")
-        self.notes += description["notes"]
-        return description
+            return worker.description | worker.ask("environment")
 
     @cached_property
     def declared(self) -> list[Described]:
@@ -153,6 +151,7 @@ class Run:
         findings = self._read_baselines()
         if not self.declared and not findings:
             raise NotMeasuredError(f"{self.project.suite}/ declares no hot path")
+        self._take_notes()
         left_out = self._left_out()
         paths = [path for path in self.selected if path["name"] not in left_out]
         judged = [path for path in paths if path["name"] in self.baselines]
@@ -183,6 +182,12 @@ class Run:
         if all(finding.verdict is Verdict.SKIPPED for finding in findings):
             raise NotMeasuredError("the suite skips every case that was asked for")
         return findings
+
+    def _take_notes(self) -> None:
+        """What the suite says, unless it is about a hot path that was not asked for."""
+        others = {p["name"] for p in self.declared} - {p["name"] for p in self.selected}
+        notes: list[str] = self._description["notes"]
+        self.notes += [note for note in notes if note.partition(":")[0] not in others]
 
     def _read_baselines(self) -> list[Finding]:
         if self.against:

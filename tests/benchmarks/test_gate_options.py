@@ -157,3 +157,13 @@ def test_counts_depend_on_what_the_requirements_need_too() -> None:
         "ruff": {"version": "1", "requires": []},
     }
     assert run._needed({"optuna"}, installed) == {"optuna": "5", "sql_alchemy": "2"}
+
+
+def test_notes_about_hot_paths_that_were_not_asked_for_are_left_out() -> None:
+    notes = ["one.A: 4 of 8 combinations", "two.B: 4 of 8 combinations", "2 peakmem benchmarks"]
+    mine = run.Run.__new__(run.Run)
+    declared = [{"name": "one.A"}, {"name": "two.B"}]
+    vars(mine).update(declared=declared, selected=declared[:1], notes=[])
+    vars(mine)["_description"] = {"notes": notes}
+    mine._take_notes()
+    assert mine.notes == [notes[0], notes[2]]

@@ -39,8 +39,13 @@ def _unfrozen() -> Iterator[None]:
 
 
 def opened() -> tuple[worker.Worker, weakref.ref[Node]]:
-    bodies: list[Any] = []
-    case = SimpleNamespace(label="c", open=lambda: bodies.append(Body()) or bodies[0])
+    bodies = []
+
+    def open_body() -> Body:
+        bodies.append(Body())
+        return bodies[0]
+
+    case = SimpleNamespace(label="c", open=open_body)
     path: Any = SimpleNamespace(name="p", clock="thread", cases=[case])
     found = worker.Worker(None)
     found._paths = {"p": path}
