@@ -6,11 +6,12 @@
     python -m benchmarks._ledger asv
     python -m benchmarks._ledger report
 
-`aa` runs the gate on unchanged code, `inject` on code in which every hot path was made slower by a
-named share. Each run is kept at once in `benchmarks/ledger/`, and `--runs N` means N in all, of the
-same gate, code, suites and environment: what was stopped goes on where it was. A run in which the
-gate broke is kept, too, counts against the gate, and stops the campaign. `replay` and `asv` judge
-the recorded pairs again; `report` writes the tables of `benchmarks/ledger/README.md`.
+`aa` runs the gate on unchanged code as a user does, against the stored baselines; `inject` on code
+in which every hot path was made slower by a named share. Each run is kept at once in
+`benchmarks/ledger/`, and `--runs N` means N in all, of the same gate, code, suites and environment:
+what was stopped goes on where it was. A run in which the gate broke is kept, too, counts against
+the gate, and stops the campaign. `replay` and `asv` judge the recorded pairs again; `report` writes
+the tables of `benchmarks/ledger/README.md`.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def _aa(options: argparse.Namespace) -> None:
         clone.touch()
         while turns.left:
             turns.begin()
-            answer = clone.gate("--against", "HEAD", *(SUBSET if options.subset else ()))
+            answer = clone.gate(*(SUBSET if options.subset else ()))
             if process is not None and process.poll() is not None:
                 raise LedgerError(
                     f"the busy process of {options.load} ended by itself (exit code "

@@ -237,7 +237,7 @@ def _give_asv_its_methods(cls: type[Any]) -> None:
     cls.track_cost_ratio = track_cost_ratio
     # asv reads a benchmark's attributes off the method; a slow side runs few times.
     slow = {"setup": skip_after_only, "timeout": 300.0}
-    vars(time_before).update(slow, repeat=(1, 3, 5.0))
+    vars(time_before).update(slow, repeat=(1, 3, 5.0), rounds=1, warmup_time=0.0)
     vars(track_cost_ratio).update(slow, unit="after/before")
     if cls.fresh is not _nothing:  # state that a call changes: asv sets it up anew for each call
         for timed in (time_before, time_after):
