@@ -28,7 +28,6 @@ class Job:
     take: Take
     instrument: Kind | None = None  # None: compare before with after
     details: bool = False
-    times: int = 1  # counted so often
 
     @property
     def title(self) -> str:
@@ -40,8 +39,6 @@ class Job:
         if self.instrument is None:
             self.take(key, worker.ask("compare"))
         else:
-            for _ in range(self.times - 1):
-                self.take(key, worker.ask("count"))
             self.take(key, worker.ask("count", details=self.details))
 
 

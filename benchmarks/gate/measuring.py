@@ -28,7 +28,8 @@ Described = dict[str, Any]  # one hot path, as a worker describes it
 
 CLAIM_ROUNDS = 3
 NOTHING_STORED = "nothing is stored"
-# How often a second look counts: what differs from call to call by itself must not be an increase.
+# How many processes a second look counts in: what differs from process to process by itself (how
+# far its threads came, say) must not be an increase.
 AGAIN = {Kind.COUNTERS: 3, Kind.INSTRUCTIONS: 2, Kind.MEMORY: 2}
 
 
@@ -232,9 +233,10 @@ class Measurement:
             for base, keys in groups.items():
                 for key in keys:
                     self.outcomes[key].again = self.outcomes[key].again or SecondLook()
-                times = AGAIN[kind]
-                jobs.append(Job(base, keys, self._take_before, kind, details=True, times=times))
-                jobs.append(Job(self.head, keys, self._take_now, kind, details=True, times=times))
+                for left in reversed(range(AGAIN[kind])):
+                    last = left == 0
+                    jobs.append(Job(base, keys, self._take_before, kind, details=last))
+                    jobs.append(Job(self.head, keys, self._take_now, kind, details=last))
         return jobs
 
     def _looks_worse(self, key: Key, kind: Kind) -> bool:
