@@ -5,9 +5,11 @@ around the body. A request is a few instructions that valgrind recognises and a 
 they are put into memory here, so that no compiler is needed.
 
 What is counted: instructions of user code, of every thread (valgrind runs one at a time).
-Not counted: the kernel, and child processes. Valgrind shows every program the same processor (one
-with AVX2, without AVX-512), so the code that numba or OpenBLAS choose is not quite the one that
-runs outside; and Python takes its memory from libc here, which repeats better.
+Not counted: the kernel, child processes, and what happens inside malloc and free: how long they
+search depends on all that the process did before (the memory witness counts allocations). Valgrind
+shows every program the same processor (one with AVX2, without AVX-512), so the code that numba or
+OpenBLAS choose is not quite the one that runs outside; and Python takes its memory from libc here,
+which repeats better.
 Blind spots: cache misses, sleeping, fsync. CPU time and strace see those.
 """
 
@@ -25,18 +27,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .contract import Body
 from .errors import NotMeasuredError
 
-VERSION = 3  # of the way of counting; counts of different versions are never compared
+VERSION = 4  # of the way of counting; counts of different versions are never compared
 LARGEST = 100  # functions that `details` names
 WARM_CALLS = 10  # the interpreter specialises code during its first calls: 8 are needed on 3.11
 WARM_S = 3.0  # as many as fit in it: in a body that takes longer, the warming up is lost
 LARGE = 50_000_000  # instructions of a body that is counted once
+
+_ALLOCATOR = ("malloc", "free", "calloc", "realloc", "memalign", "posix_memalign", "aligned_alloc")
 
 # Client requests of callgrind.h: 'C' and 'T' in the two upper bytes.
 _DUMP, _START, _STOP = 0x43540000, 0x43540004, 0x43540005
@@ -53,8 +57,8 @@ def prefix(log: Path) -> list[str]:
         # libc's malloc: with Python's own, a small loop costs more wherever the objects it frees
         # happen to be the last ones of their pool.
         "PYTHONMALLOC=malloc",
-        # Freed blocks wait in lists of their own size: else now and then a call of malloc merges
-        # them with their neighbors, and how many are merged depends on the whole heap.
+        # Freed blocks wait in lists of their own size, so that free seldom merges them with their
+        # neighbors: what is left beside the calls that are not counted repeats better, too.
         "GLIBC_TUNABLES=glibc.malloc.tcache_count=65535:glibc.malloc.mxfast=0",
         "valgrind",
         "--command-line-only=yes",  # nothing of ~/.valgrindrc or VALGRIND_OPTS
@@ -153,7 +157,8 @@ class InstructionCounter:
         return {"functions": {name: functions[name] for name in largest}}
 
     def _total(self, body: Body) -> int:
-        return total_of(self._dump_of(body))
+        dump = self._dump_of(body)
+        return total_of(dump) - allocator_of(dump)
 
     def _dump_of(self, body: Body) -> str:
         """What valgrind counted in one call."""
@@ -216,6 +221,35 @@ def total_of(dump: str) -> int:
     if found is None:
         raise NotMeasuredError(f"valgrind's dump has no total at its end: {dump[-100:]!r}")
     return int(found[1])
+
+
+def allocator_of(dump: str) -> int:
+    """Instructions of all calls from elsewhere into libc's allocator, with what it calls.
+
+    It looks for these calls alone, since reading every line takes long in valgrind.
+    """
+    numbers = {number for name in _ALLOCATOR for number in _numbers(dump, name)}
+    spent = 0
+    for number in numbers:
+        for call in _places(dump, f"\ncfn=({number})"):
+            caller = dump.rindex("\nfn=(", 0, call) + len("\nfn=(")
+            if dump[caller : dump.index(")", caller)] not in numbers:
+                cost = dump.index("\n", dump.index("\ncalls=", call) + 1) + 1
+                spent += int(dump[cost : dump.index("\n", cost)].rpartition(" ")[2])
+    return spent
+
+
+def _numbers(dump: str, name: str) -> list[str]:
+    """The numbers that a dump gives to functions of this name, one for each library."""
+    places = _places(dump, f") {name}\n")
+    return [dump[dump.rindex("(", 0, place) + 1 : place] for place in places]
+
+
+def _places(text: str, part: str) -> Iterator[int]:
+    place = text.find(part)
+    while place >= 0:
+        yield place
+        place = text.find(part, place + 1)
 
 
 _LINE = re.compile(r"(c?(?:fn|ob))=\((\d+)\)(?: (.*))?$")

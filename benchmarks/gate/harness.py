@@ -49,15 +49,31 @@ class Side:
     suite: str = ""  # folder of the suite below its stage
 
 
+# Freed memory stays with the process, in small pages. Else it depends on the process's luck whether
+# each call faults its memory in anew, and that takes much of a short call.
+STEADY_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**31),
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),  # glibc refuses more
+    "MALLOC_TOP_PAD_": str(2**26),
+    "NUMPY_MADVISE_HUGEPAGE": "0",
+}
+
+
 class WorkerProcess:
     """A fresh process that imports one side; a context manager that ends it.
 
     Entering it does not wait for the imports, so that two workers import at once; the first `ask`
-    does.
+    does. `own_memory` leaves libc's memory settings as the caller has them: less steady, but what a
+    user's process pays.
     """
 
     def __init__(
-        self, side: Side, *, core: int | None = None, instrument: Kind | None = None
+        self,
+        side: Side,
+        *,
+        core: int | None = None,
+        instrument: Kind | None = None,
+        own_memory: bool = False,
     ) -> None:
         self._side = side
         self._scratch = tempfile.TemporaryDirectory(
@@ -76,7 +92,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=_environment(side, scratch),
+            env=_environment(side, scratch) | ({} if own_memory else STEADY_MEMORY),
             cwd=os.sep,
             start_new_session=True,  # Ctrl-C reaches the gate, which ends its workers
         )
@@ -191,11 +207,5 @@ def _environment(side: Side, scratch: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
-        # Freed memory stays with the process, in small pages. Else it depends on the process's
-        # luck whether each call faults its memory in anew, and that takes much of a short call.
-        "MALLOC_TRIM_THRESHOLD_": str(2**31),
-        "MALLOC_MMAP_THRESHOLD_": str(2**25),  # glibc refuses more
-        "MALLOC_TOP_PAD_": str(2**26),
-        "NUMPY_MADVISE_HUGEPAGE": "0",
         "TMPDIR": str(scratch),  # what a killed body leaves behind goes with the worker
     }

@@ -18,13 +18,13 @@ from .rules import (
     Paired,
     Verdict,
     allowed_growth,
+    counter_decreased,
     counter_increased,
 )
 
 REGRESSION = 1
 UNCOUNTED = frozenset({"cpu", "wall", "claim"})  # witnesses that are no counters
 COUNTER_OF = {"memory": "peak_bytes"}  # witness -> the counter that shows it was measured
-INSTRUMENTAL = frozenset({"bytecodes", "instructions"})  # fewer of them is no news by itself
 EXIT_ORDER = (2, 3, 4, 1)  # where several hold, the first of these is the exit code
 
 
@@ -102,15 +102,15 @@ def judge_agreement(path: str, case: str, outcome: Outcome) -> list[Finding]:
 
 
 def judge_counters(path: str, case: str, outcome: Outcome) -> list[Finding]:
-    """One finding for each counter; an increase must show again with both sides counted here."""
+    """One finding for each counter; a change must show again with both sides counted here."""
     findings = []
     before, now, again = outcome.base_counters, outcome.counters, outcome.again
     for name in sorted(before.keys() & now.keys()):
         old, new = before[name], now[name]
-        worse = counter_increased(name, old, new)
-        if worse and again is not None and again.counted(name):
+        worse, better = counter_increased(name, old, new), counter_decreased(name, old, new)
+        if (worse or better) and again is not None and again.counted(name):
             old, new = min(again.before[name]), min(again.now[name])
-            worse = again.increased(name)
+            worse, better = again.increased(name), again.decreased(name)
         verdict, sentence, code = Verdict.SAME, "", 0
         if worse:
             sentence = (
@@ -118,7 +118,7 @@ def judge_counters(path: str, case: str, outcome: Outcome) -> list[Finding]:
                 f"({allowed_growth(name)} allowed)"
             )
             verdict, code = Verdict.WORSE, REGRESSION
-        elif allowed_growth(name).exceeded(new, old) and name not in INSTRUMENTAL:
+        elif better:
             verdict = Verdict.BETTER
         change = (new - old) / old if old else None
         findings.append(

@@ -2,7 +2,7 @@
 
 on the pairs' core          CPU time in two stages, wall time, claims
 on the other core           counters, agreement, memory, instructions
-then, on the other core     a second look at whatever looks worse, both sides here and now
+then, on the other core     a second look at counts that changed, both sides here and now
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .instruments import Kind, counted_by
 from .outcome import Key, Outcomes, Progress, SecondLook, pair_core
 from .pairs import PairedCpu
 from .ratio import claim_ratio, interleave
-from .rules import SLOWER_WALL, WALL_AGAIN, CpuRule, counter_increased
+from .rules import SLOWER_WALL, WALL_AGAIN, CpuRule, counter_decreased, counter_increased
 
 Described = dict[str, Any]  # one hot path, as a worker describes it
 
 CLAIM_ROUNDS = 3
 NOTHING_STORED = "nothing is stored"
 # How many processes a second look counts in: what differs from process to process by itself (how
-# far its threads came, say) must not be an increase.
+# far its threads came, say) must be neither an increase nor a gain.
 AGAIN = {Kind.COUNTERS: 3, Kind.INSTRUCTIONS: 2, Kind.MEMORY: 2}
 
 
@@ -80,7 +80,7 @@ class Measurement:
                 raise
         jobs = self._second_look()
         if jobs:
-            self.progress("a second look at what looks worse: both sides counted here")
+            self.progress("a second look at what changed: both sides counted here")
             exact.run(jobs, self.outcomes, Lanes(), self.progress)
 
     # --- exact
@@ -219,7 +219,7 @@ class Measurement:
     # --- a second look
 
     def _second_look(self) -> list[Job]:
-        """Both sides, here and now, with the details of what grew."""
+        """Both sides, here and now, with the details of what changed."""
         jobs: list[Job] = []
         for kind in Kind:
             if instruments.unavailable(kind):
@@ -227,7 +227,7 @@ class Measurement:
             groups: dict[Side, list[Key]] = {}
             for path in self.judged:
                 wanted = keys_of(path, "counted") if declares(path, kind) else []
-                keys = [key for key in wanted if self._looks_worse(key, kind)]
+                keys = [key for key in wanted if self._changed(key, kind)]
                 if keys:
                     groups.setdefault(self.base(self.baselines[path["name"]]), []).extend(keys)
             for base, keys in groups.items():
@@ -239,19 +239,22 @@ class Measurement:
                     jobs.append(Job(self.head, keys, self._take_now, kind, details=last))
         return jobs
 
-    def _looks_worse(self, key: Key, kind: Kind) -> bool:
-        """Whether this instrument is to count the case again: it grew, or it may say why."""
+    def _changed(self, key: Key, kind: Kind) -> bool:
+        """Whether this instrument is to count the case again: it differs, or it may say why."""
         outcome = self.outcomes[key]
         if outcome.error is not None:
             return False
-        grew = {
-            counted_by(name)
-            for name in outcome.counters.keys() & outcome.base_counters.keys()
-            if counter_increased(name, outcome.base_counters[name], outcome.counters[name])
-        }
+        grew, fell = (
+            {
+                counted_by(name)
+                for name in outcome.counters.keys() & outcome.base_counters.keys()
+                if changed(name, outcome.base_counters[name], outcome.counters[name])
+            }
+            for changed in (counter_increased, counter_decreased)
+        )
         slower = outcome.second is not None and outcome.second.slower(self.rule)
         explains = slower or self._slow_wall(key) or Kind.INSTRUCTIONS in grew
-        return kind in grew or (explains and kind is not Kind.MEMORY)
+        return kind in grew | fell or (explains and kind is not Kind.MEMORY)
 
     def _take_before(self, key: Key, answer: dict[str, Any]) -> None:
         look = self.outcomes[key].again

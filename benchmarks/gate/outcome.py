@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .errors import GateError, SkippedError
 from .instruments import Counts, Details, Kind
-from .rules import Paired, counter_increased
+from .rules import Paired, counter_decreased, counter_increased
 
 Key = tuple[str, str]  # hot path, case
 Progress = Callable[[str], None]
@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass
 class SecondLook:
-    """Both sides counted again, here and now, because one of them looked worse."""
+    """Both sides counted again, here and now, because their counts differed."""
 
     before: dict[str, list[int]] = field(default_factory=dict)  # one value for each count
     now: dict[str, list[int]] = field(default_factory=dict)
@@ -59,6 +59,11 @@ class SecondLook:
         """
         before, now = self.before[name], self.now[name]
         return all(counter_increased(name, pick(before), pick(now)) for pick in (min, max))
+
+    def decreased(self, name: str) -> bool:
+        """Whether the least and the most of several counts both fell."""
+        before, now = self.before[name], self.now[name]
+        return all(counter_decreased(name, pick(before), pick(now)) for pick in (min, max))
 
 
 Outcomes = dict[Key, Outcome]

@@ -5,6 +5,10 @@ measured again from nothing, with enough pairs that the mean must stand three st
 clear of noise. The first stage's pairs are not used again: a case is suspected because they came
 out high, so they would bias the second mean upwards. The second stage ends early for a case that
 is clearly not slower.
+
+Now and then a process gets memory that makes it a third slower than its twin. One such pair of
+twenty-four widens a plain mean's error until a real slowdown hides in it, so the extreme eighth of
+the pairs at each end does not count.
 """
 
 from __future__ import annotations
@@ -54,6 +58,7 @@ LOST_CLAIM = 0.9  # share of the stored before/after ratio
 BETTER_BELOW = -0.05
 CLEARED_AFTER = 8  # pairs of the second stage
 TRIMMED = 0.2  # share of the rounds dropped at each end before they are averaged
+TRIMMED_PAIRS = 1 / 8  # share of the pairs dropped at each end; none of the first stage's
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class Paired:
 
     @property
     def mean(self) -> float:
-        return math.expm1(statistics.fmean(self.logs))
+        """The mean of all pairs but the extreme eighth at each end."""
+        return math.expm1(statistics.fmean(self._inner()))
 
     @property
     def median(self) -> float:
@@ -73,10 +79,19 @@ class Paired:
 
     @property
     def se(self) -> float:
-        """Standard error of the mean; infinite for a single pair."""
+        """Standard error of the mean; infinite for a single pair.
+
+        As Yuen has it for trimmed means: the dropped pairs count as the nearest one that is kept.
+        """
         if len(self.logs) < 2:
             return math.inf
-        return statistics.stdev(self.logs) / math.sqrt(len(self.logs))
+        inner = self._inner()
+        dropped = (len(self.logs) - len(inner)) // 2
+        winsorized = [inner[0]] * dropped + inner + [inner[-1]] * dropped
+        return statistics.stdev(winsorized) * math.sqrt(len(self.logs)) / len(inner)
+
+    def _inner(self) -> list[float]:
+        return without_extremes(self.logs, TRIMMED_PAIRS)
 
     def suspect(self, rule: CpuRule) -> bool:
         return max(self.mean, self.median) > rule.suspect_above
@@ -99,9 +114,14 @@ class Paired:
 
 def trimmed_mean(values: Sequence[float]) -> float:
     """Mean without the extreme fifth at each end; robust, and less noisy than the minimum."""
+    return statistics.fmean(without_extremes(values, TRIMMED))
+
+
+def without_extremes(values: Sequence[float], share: float) -> list[float]:
+    """The values in order, without that share of them at each end."""
     ordered = sorted(values)
-    drop = int(len(ordered) * TRIMMED)
-    return statistics.fmean(ordered[drop : len(ordered) - drop])
+    drop = int(len(ordered) * share)
+    return ordered[drop : len(ordered) - drop]
 
 
 def log_ratio(now: float, before: float) -> float:
@@ -134,6 +154,7 @@ _ALLOWED = {
     "allocations": Growth(0.001, 1),
 }
 _NO_GROWTH = Growth()
+_INSTRUMENTAL = frozenset({"bytecodes", "instructions"})  # the CPU time tells what they are worth
 
 
 def allowed_growth(counter: str) -> Growth:
@@ -144,3 +165,8 @@ def allowed_growth(counter: str) -> Growth:
 def counter_increased(name: str, before: int, now: int) -> bool:
     """Whether a counter grew past what it is allowed."""
     return allowed_growth(name).exceeded(before, now)
+
+
+def counter_decreased(name: str, before: int, now: int) -> bool:
+    """Whether a counter fell by more than it may grow; fewer instructions are no news by itself."""
+    return name not in _INSTRUMENTAL and allowed_growth(name).exceeded(now, before)

@@ -212,6 +212,23 @@ def test_fewer_is_better_but_not_for_bytecodes() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "verdict"),
+    [
+        ([3, 3, 3], [2, 2, 2], Verdict.BETTER),
+        ([2, 2, 2], [2, 2, 2], Verdict.SAME),  # the stored count is what differs
+        ([2, 3, 3], [3, 2, 3], Verdict.SAME),  # it differs from process to process by itself
+        ([2, 2, 2], [3, 3, 3], Verdict.WORSE),
+    ],
+)
+def test_a_gain_must_show_again_with_both_sides_counted_here(
+    before: list[int], now: list[int], verdict: Verdict
+) -> None:
+    again = SecondLook({"statements": before}, {"statements": now})
+    (found,) = judge_counters(PATH, CASE, counted({"statements": 3}, {"statements": 2}, again))
+    assert found.verdict is verdict
+
+
 def test_a_counter_of_one_side_only_is_left_out() -> None:
     assert judge_counters(PATH, CASE, counted({"fsyncs": 3}, {"opens": 3}, None)) == []
 

@@ -16,6 +16,7 @@ from benchmarks.gate.rules import (
     FAST,
     CpuRule,
     Paired,
+    counter_decreased,
     counter_increased,
     log_ratio,
     trimmed_mean,
@@ -69,6 +70,29 @@ def test_slower_needs_a_large_mean_that_stands_clear_of_noise(
     changes: tuple[float, ...], slower: bool
 ) -> None:
     assert paired(*changes).slower(RULE) is slower
+
+
+def test_one_wild_pair_of_twenty_four_hides_nothing_and_accuses_nobody() -> None:
+    noise = [0.02 * math.sin(i) for i in range(21)]
+    slower = [0.05 + change for change in noise]
+    assert paired(*slower, -0.30, 0.05, 0.05).slower(RULE)
+    assert paired(*slower, -0.30, -0.30, 0.05).slower(RULE)
+    assert not paired(*noise, 0.50, 0.50, 0.50).slower(RULE)
+
+
+def test_the_error_of_a_trimmed_mean_is_yuens() -> None:
+    logs = (-1.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 9.0)
+    winsorized = (0.01, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.06)
+    expected = statistics.stdev(winsorized) / ((1 - 2 / 8) * math.sqrt(8))
+    assert Paired(logs).se == pytest.approx(expected)
+    assert Paired(logs).mean == pytest.approx(math.expm1(statistics.fmean(logs[1:-1])))
+
+
+def test_the_error_covers_the_mean_as_often_as_it_says() -> None:
+    rng = random.Random(5)
+    samples = [Paired(tuple(rng.gauss(0.0, 0.02) for _ in range(24))) for _ in range(2_000)]
+    outside = sum(abs(math.log1p(one.mean)) > 2 * one.se for one in samples) / len(samples)
+    assert 0.045 < outside < 0.09  # 0.06 for Student's t with the 17 degrees that are left
 
 
 def test_a_single_pair_never_fails() -> None:
@@ -158,6 +182,8 @@ def test_counters_may_not_grow_but_for_what_is_not_exact(
     name: str, before: int, now: int, increased: bool
 ) -> None:
     assert counter_increased(name, before, now) is increased
+    instrumental = name in ("bytecodes", "instructions")  # fewer of them is no news by itself
+    assert counter_decreased(name, now, before) is (increased and not instrumental)
 
 
 def fails(rule: CpuRule, draw: Callable[[], float]) -> bool:
