@@ -19,25 +19,63 @@ if TYPE_CHECKING:
     from optimizer.backtest.tracker import track_trades as track_trades
     from optimizer.caching import LRUCache as LRUCache
     from optimizer.caching import TTLCache as TTLCache
+    from optimizer.configuration import DefaultConfiguration as DefaultConfiguration
+    from optimizer.configuration import read_json as read_json
     from optimizer.errors import OptimizerError as OptimizerError
+    from optimizer.protocols import Evaluation as Evaluation
+    from optimizer.protocols import Trial as Trial
+    from optimizer.sampling.enumeration import cap as cap
+    from optimizer.sampling.enumeration import remaining as remaining
     from optimizer.signature import param_signature as param_signature
+    from optimizer.space import Grid as Grid
     from optimizer.space import SearchSpace as SearchSpace
+    from optimizer.stores.claims import Claims as Claims
+    from optimizer.stores.evaluations import EvaluationCache as EvaluationCache
+    from optimizer.stores.fingerprint import fingerprint as fingerprint
     from optimizer.stores.guard import NoDupeGuard as NoDupeGuard
+    from optimizer.stores.metadata import MetadataFile as MetadataFile
+    from optimizer.stores.metadata import MetadataTable as MetadataTable
+    from optimizer.stores.records import TrialRecords as TrialRecords
+    from optimizer.stores.records import load_trials as load_trials
+    from optimizer.stores.remembering import RememberingGuard as RememberingGuard
+    from optimizer.stores.results import read_result as read_result
+    from optimizer.stores.results import result_path as result_path
+    from optimizer.stores.results import write_result as write_result
+    from optimizer.stores.sqlite import SqliteStore as SqliteStore
 
 # Public name -> the module that defines it. The block above repeats it for type checkers; a test
 # compares the two.
 _ROOMS = {
+    "Claims": "optimizer.stores.claims",
+    "DefaultConfiguration": "optimizer.configuration",
+    "Evaluation": "optimizer.protocols",
+    "EvaluationCache": "optimizer.stores.evaluations",
+    "Grid": "optimizer.space",
     "LRUCache": "optimizer.caching",
+    "MetadataFile": "optimizer.stores.metadata",
+    "MetadataTable": "optimizer.stores.metadata",
     "NoDupeGuard": "optimizer.stores.guard",
     "OptimizerError": "optimizer.errors",
     "PricePanel": "optimizer.backtest.prices",
+    "RememberingGuard": "optimizer.stores.remembering",
     "SearchSpace": "optimizer.space",
+    "SqliteStore": "optimizer.stores.sqlite",
     "TTLCache": "optimizer.caching",
     "TradeLog": "optimizer.backtest.tracker",
+    "Trial": "optimizer.protocols",
+    "TrialRecords": "optimizer.stores.records",
+    "cap": "optimizer.sampling.enumeration",
+    "fingerprint": "optimizer.stores.fingerprint",
     "load_sp500": "optimizer.backtest.prices",
+    "load_trials": "optimizer.stores.records",
     "param_signature": "optimizer.signature",
+    "read_json": "optimizer.configuration",
+    "read_result": "optimizer.stores.results",
+    "remaining": "optimizer.sampling.enumeration",
+    "result_path": "optimizer.stores.results",
     "synthetic_market": "optimizer.backtest.prices",
     "track_trades": "optimizer.backtest.tracker",
+    "write_result": "optimizer.stores.results",
 }
 
 __all__ = ["__version__", *sorted(_ROOMS)]  # noqa: PLE0604 - every entry is a string

@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -78,6 +78,25 @@ class LRUCache(Generic[Key, Value]):
             self._entries.move_to_end(key)
             self._hits += 1
             return value
+
+    def get_batch(self, keys: Iterable[Key]) -> list[Value | None]:
+        """`get` of each, in order, as one step to all others. Cost: less than one by one."""
+        found: list[Value | None] = []
+        with self._lock:
+            _dropped = self._drop_expired()
+            look_up, move_to_end = self._entries.get, self._entries.move_to_end
+            misses = 0
+            for key in keys:
+                value = look_up(key, _MISSING)
+                if value is _MISSING:
+                    misses += 1
+                    found.append(None)
+                else:
+                    move_to_end(key)
+                    found.append(value)  # type: ignore[arg-type]  # only the default is no Value
+            self._misses += misses
+            self._hits += len(found) - misses
+        return found
 
     def put(self, key: Key, value: Value) -> None:
         """Store or replace a value; the entry used longest ago makes room."""

@@ -27,6 +27,10 @@ class CacheError(OptimizerError, ValueError):
     """A cache asked for with a size or time to live that makes no sense, or found inconsistent."""
 
 
+class ConfigurationError(OptimizerError, ValueError):
+    """A file that cannot be read, is damaged, or holds what the validation refuses."""
+
+
 # --- stores
 
 
@@ -68,6 +72,26 @@ class StoreFullError(StoreError):
 
 class StoreClosedError(StoreError):
     """The store was used after it was closed."""
+
+
+class EvaluationError(OptimizerError, ValueError):
+    """Values, attributes, parameters or metadata that a store cannot keep exactly."""
+
+
+class FingerprintError(OptimizerError, ValueError):
+    """An objective or data that cannot be fingerprinted; the message names the place."""
+
+
+class ClaimLostError(StoreError):
+    """A result came too late: its claim had passed on, or was given up; nothing was stored."""
+
+
+class ClaimBusyError(StoreError):
+    """Another worker was still evaluating the same parameters when the time was up."""
+
+
+class TrialFinishedError(StoreError):
+    """A trial of this number is finished already; finished trials never change."""
 
 
 # --- backtest

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from optimizer._grid import Grid
 from optimizer._parameters import (
     CategoricalParameter,
     Choice,
@@ -26,6 +27,7 @@ __all__ = [
     "CategoricalParameter",
     "Choice",
     "FloatParameter",
+    "Grid",
     "GridWarning",
     "IntParameter",
     "Parameter",
@@ -96,6 +98,16 @@ class SearchSpace(Mapping[str, Parameter]):
         """How many combinations there are, exactly; infinite where a float has no step."""
         sizes = [parameter.size for parameter in self._parameters.values()]
         return math.inf if math.inf in sizes else math.prod(sizes)
+
+    def grid(self) -> Grid:
+        """Every combination, in order, the last parameter changing fastest; none is made yet.
+
+        Cost: constant; the grid says what its parts cost.
+
+        Raises:
+            SpaceError: a float has no step, so there is no end of combinations.
+        """
+        return Grid(self._parameters)
 
     def step_index(self, name: str, value: Any) -> int:
         """Where a value lies: its step from the lower end, or its place among the choices.

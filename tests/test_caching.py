@@ -41,6 +41,11 @@ class CacheMachine(RuleBasedStateMachine):
         for comp, ref in self.pairs:
             assert comp.get(key, "default") == ref.get(key, "default")
 
+    @rule(keys=st.lists(KEYS, max_size=4))
+    def get_batch(self, keys: list[Any]) -> None:
+        for comp, ref in self.pairs:
+            assert comp.get_batch(keys) == [ref.get(key) for key in keys]
+
     @rule(key=KEYS, value=VALUES)
     def put(self, key: Any, value: Any) -> None:
         for comp, ref in self.pairs:

@@ -7,6 +7,7 @@ commit.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import json
 import shutil
@@ -24,9 +25,11 @@ MOST_LINES = 400
 FLOORS = (
     ("protocols", "errors", "_compat"),
     ("reference",),  # floor 1 has an order of its own, down to here
-    ("caching",),
+    ("caching", "_fields", "_own_copy", "_versioned"),
     ("configuration",),
     ("_parameters",),
+    ("_axis",),
+    ("_grid",),
     ("space",),
     ("_canonical",),
     ("signature",),
@@ -41,14 +44,24 @@ GATE_ADAPTERS = {"memory.py", "asv_suite.py"}  # memray and asv at the edge
 
 def imports_of(path: Path, package: str) -> Iterator[str]:
     """Dotted absolute names a file imports anywhere in it; `from a import b` gives `a.b`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for level, module, names in written_imports(path.read_text(encoding="utf-8")):
+        base = package.split(".")
+        above = base[: len(base) - level + 1] if level else []
+        start = ".".join([*above, *([module] if module else [])])
+        yield from (f"{start}.{name}" if start else name for name in names)
+
+
+@functools.cache  # the same files are looked at again and again
+def written_imports(source: str) -> list[tuple[int, str, tuple[str, ...]]]:
+    """The imports of a source as they stand there: level, module and names."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.append((0, "", tuple(alias.name for alias in node.names)))
         elif isinstance(node, ast.ImportFrom):
-            base = package.split(".")
-            above = base[: len(base) - node.level + 1] if node.level else []
-            start = ".".join([*above, *([node.module] if node.module else [])])
-            yield from (f"{start}.{alias.name}" for alias in node.names)
+            names = tuple(alias.name for alias in node.names)
+            found.append((node.level, node.module or "", names))
+    return found
 
 
 def package_of(path: Path, root: Path) -> str:
@@ -135,7 +148,7 @@ PLANTS = [
 
 @pytest.fixture(name="copied")
 def _copied(tmp_path: Path) -> Path:
-    only_python = shutil.ignore_patterns("__pycache__", "data", "baselines")
+    only_python = shutil.ignore_patterns("__pycache__", "data", "*.json", "*.jsonl")
     for name in ("optimizer", "benchmarks"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=only_python)
     return tmp_path

@@ -31,7 +31,11 @@ def run(code: str, **environment: str) -> str:
 
 @pytest.mark.parametrize(
     "module",
-    ["", ".errors", ".protocols", "._compat", ".caching", ".space", ".signature"],
+    [
+        *("", ".errors", ".protocols", "._compat", ".caching", ".configuration", ".space"),
+        *(".signature", ".sampling.enumeration", ".stores.sqlite", ".stores.remembering"),
+        *(".stores.fingerprint", ".stores.metadata", ".stores.results", ".stores.records_import"),
+    ],
 )
 def test_the_lower_floors_load_nothing_heavy(module: str) -> None:
     code = f"import sys, optimizer{module}; print([m for m in {HEAVY} if m in sys.modules])"

@@ -122,7 +122,7 @@ def test_storing_without_a_run_says_what_to_run(folder: Path) -> None:
 
 
 def test_the_code_runs(tmp_path: Path) -> None:
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
     script = "\n".join(["import optimizer", *BLOCKS])
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -22,7 +23,8 @@ from hypothesis import strategies as st
 
 from optimizer import signature as fast
 from optimizer._canonical import sign as general
-from optimizer.errors import SignatureError
+from optimizer.caching import CacheCounters
+from optimizer.errors import CacheError, SignatureError
 from optimizer.reference import signature as reference
 from optimizer.signature import SignatureCache, param_signature
 from optimizer.space import SearchSpace
@@ -488,11 +490,66 @@ def test_a_cache_keeps_types_apart_and_counts() -> None:
     assert cache.counters().misses == 7
     assert cache.signature({"p": True}) == param_signature({"p": True})
     assert cache.counters().hits == 1
-    assert cache.signature({"p": (True,)}) == param_signature({"p": (True,)})
-    assert cache.signature({"p": (1,)}) == param_signature({"p": (1,)})
-    assert cache.counters().hits + cache.counters().misses == 8  # containers are not counted
+    for container in ((True,), (1,), [True], [1], {"a": True}, np.float64(1), np.bool_(True)):
+        assert cache.signature({"p": container}) == param_signature({"p": container})
+    for refused in (math.nan, Decimal(1), Fraction(1), b"1", np.array([1.0])):
+        with pytest.raises(SignatureError):
+            cache.signature({"p": refused})
+    assert cache.counters() == CacheCounters(hits=1, misses=7)  # neither is counted, nor kept
+    assert len(cache) == 7
     cache.clear()
     assert len(cache) == 0
+    assert cache.counters() == CacheCounters()
+
+
+def test_a_cache_forgets_what_was_used_longest_ago() -> None:
+    cache = SignatureCache(maxsize=3)
+    for value in (1, 2, 3, 1, 4, 1, 2):  # 2 went for 4, then 3 for 2
+        cache.signature({"p": value})
+    assert cache.counters() == CacheCounters(hits=2, misses=5, evictions=2)
+    for value in (4, 1, 2):
+        cache.signature({"p": value})
+    assert cache.counters().hits == 5
+    cache.check()
+
+
+@pytest.mark.parametrize("maxsize", [0, -1, True, 1.0, None])
+def test_a_cache_wants_a_size(maxsize: Any) -> None:
+    with pytest.raises(CacheError, match="expected an integer of at least 1"):
+        SignatureCache(maxsize)
+
+
+def test_names_of_another_type_or_order_are_the_same_names() -> None:
+    cache = SignatureCache()
+    names: list[Any] = ["long", Side.LONG, np.str_("long")]
+    for name in names:
+        assert cache.signature({name: 1, "b": 2}) == param_signature({"long": 1, "b": 2})
+        assert cache.signature({"b": 2, name: 1}) == param_signature({"long": 1, "b": 2})
+    numbers: list[Any] = [1, True, 1.0]
+    for name in numbers:
+        with pytest.raises(SignatureError, match=f"found the name {name} of type"):
+            cache.signature({name: 1})
+
+
+def test_a_cache_forgets_names_beyond_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "MAX_SHAPES", 5)
+    cache = SignatureCache(maxsize=100)
+    for i in (*range(20), *range(20)):
+        assert cache.signature({f"p{i}": 1, "q": 2}) == param_signature({f"p{i}": 1, "q": 2})
+        assert len(cache._names) <= 5
+    cache.check()
+    assert cache.signature({"p19": 1, "q": 2}) == param_signature({"p19": 1, "q": 2})
+    assert cache.counters().hits == 1
+
+
+def test_nothing_in_the_package_remembers_signatures_by_itself() -> None:
+    """A miss costs more than a signature, and a trial is signed once."""
+    using = [
+        file.relative_to(ROOT).as_posix()
+        for file in (ROOT / "optimizer").rglob("*.py")
+        if re.search(r"\bSignatureCache\(", file.read_text(encoding="utf-8"))
+    ]
+    assert using == []
 
 
 def test_a_cache_uses_its_space() -> None:

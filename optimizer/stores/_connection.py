@@ -24,6 +24,7 @@ from typing import Any
 
 from optimizer.errors import StoreArgumentError, StoreError, StorePathError
 from optimizer.stores import _faults, _schema
+from optimizer.stores._arguments import absolute, seconds
 
 CACHE_BYTES = 10 * 1024 * 1024
 
@@ -32,8 +33,6 @@ DURABILITIES = {
     "power": "FULL",  # survives a power cut: every commit waits for the disk
 }
 """Name -> SQLite's `synchronous` in WAL mode."""
-
-MAX_TIMEOUT_S = 1_000_000.0  # SQLite counts milliseconds in 32 bits
 
 Values = Sequence[Any]
 
@@ -51,12 +50,13 @@ class _Life:
 class _Kept:
     """A thread's connection; opened when first needed, closed when the thread ends."""
 
-    __slots__ = ("__weakref__", "life", "lock", "raw", "thread")
+    __slots__ = ("__weakref__", "life", "lock", "opened", "raw", "thread")
 
     def __init__(self, life: _Life) -> None:
         self.life = life
         self.lock = threading.Lock()  # held while the connection is in use
         self.raw: sqlite3.Connection | None = None
+        self.opened = 0  # times
         self.thread = threading.get_ident()
         with _registry_lock:
             _registry.add(self)
@@ -195,9 +195,9 @@ class Database:
     def __init__(
         self, path: str | os.PathLike[str], *, durability: str = "process", timeout_s: float = 10.0
     ) -> None:
-        self.path = _absolute(path)
+        self.path = absolute(path)
         self.durability = durability
-        self.timeout_s = _seconds(timeout_s)
+        self.timeout_s = seconds(timeout_s)
         if durability not in DURABILITIES:
             raise StoreArgumentError(
                 f"unknown durability {durability!r}, expected one of"
@@ -218,6 +218,21 @@ class Database:
         with kept.lock:
             try:
                 return self._ready(kept).execute(sql, values).fetchall()
+            except _faults.SQLITE_ERRORS as error:
+                raise self._error(error) from error
+
+    def version(self) -> tuple[int, int, int]:
+        """Equal to what this thread got before only if the file is as it was then.
+
+        It differs after a commit of anyone else, a change of this thread's, or a new connection.
+        Cost: one statement that reads no table.
+        """
+        kept = self._here.kept
+        with kept.lock:
+            try:
+                raw = self._ready(kept)
+                ((version,),) = raw.execute("PRAGMA data_version").fetchall()
+                return kept.opened, version, raw.total_changes
             except _faults.SQLITE_ERRORS as error:
                 raise self._error(error) from error
 
@@ -320,6 +335,7 @@ class Database:
             ) from None
         self._file = (found.st_dev, found.st_ino)
         kept.raw = raw
+        kept.opened += 1
         return raw
 
     def _connect(self, mode: str) -> sqlite3.Connection:
@@ -357,31 +373,3 @@ class Database:
 
     def _error(self, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
         return _faults.translate(error, self.path, self.timeout_s)
-
-
-def _absolute(path: str | os.PathLike[str]) -> str:
-    try:
-        name = os.fsdecode(path)
-    except TypeError:
-        raise StorePathError(
-            f"the path of a store is {path!r} of type {type(path).__name__}, expected a str or an"
-            " os.PathLike that names a file."
-        ) from None
-    if name in ("", ":memory:") or "\0" in name:
-        raise StorePathError(
-            f"{name!r} does not name a file. Expected the path of a file: a store is shared by"
-            " threads and processes, so it cannot lie in memory."
-        )
-    return os.path.abspath(name)  # a later chdir must not lead to another file
-
-
-def _seconds(timeout_s: float) -> float:
-    try:
-        seconds = float(timeout_s)
-    except (TypeError, ValueError):
-        seconds = -1.0
-    if not 0.0 <= seconds <= MAX_TIMEOUT_S:
-        raise StoreArgumentError(
-            f"timeout_s is {timeout_s!r}, expected seconds between 0 and {MAX_TIMEOUT_S:g}."
-        )
-    return seconds

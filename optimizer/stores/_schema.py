@@ -33,6 +33,56 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " signature BLOB NOT NULL,"
         " PRIMARY KEY (study, signature)) WITHOUT ROWID",
     ),
+    (
+        # One per study and fingerprint of objective and data. `tick` orders the uses of its
+        # entries; `generation` grows whenever an entry goes, so that memory notices.
+        "CREATE TABLE namespaces ("
+        " id INTEGER PRIMARY KEY,"
+        " study INTEGER NOT NULL REFERENCES studies (id),"
+        " fingerprint BLOB NOT NULL,"
+        " entries INTEGER NOT NULL DEFAULT 0,"
+        " tick INTEGER NOT NULL DEFAULT 0,"
+        " generation INTEGER NOT NULL DEFAULT 0,"
+        " UNIQUE (study, fingerprint))",
+        # `value` holds little-endian doubles: SQLite would turn a NaN into NULL. Times are
+        # milliseconds since 1970.
+        "CREATE TABLE evaluations ("
+        " namespace INTEGER NOT NULL REFERENCES namespaces (id),"
+        " signature BLOB NOT NULL,"
+        " value BLOB NOT NULL,"
+        " attributes TEXT,"  # JSON, NULL for none
+        " attempt INTEGER NOT NULL,"
+        " stored INTEGER NOT NULL,"
+        " used INTEGER NOT NULL,"
+        " PRIMARY KEY (namespace, signature)) WITHOUT ROWID",
+        "CREATE INDEX evaluations_by_use ON evaluations (namespace, used)",
+        "CREATE INDEX evaluations_by_age ON evaluations (namespace, stored)",
+        # A claim that was released keeps its attempts, with a lease that ended in 1970.
+        "CREATE TABLE claims ("
+        " namespace INTEGER NOT NULL REFERENCES namespaces (id),"
+        " signature BLOB NOT NULL,"
+        " owner TEXT NOT NULL,"
+        " attempt INTEGER NOT NULL,"
+        " lease INTEGER NOT NULL,"
+        " PRIMARY KEY (namespace, signature)) WITHOUT ROWID",
+        # `state` counts as Optuna does; params and attributes are JSON; times are seconds.
+        "CREATE TABLE trials ("
+        " study INTEGER NOT NULL REFERENCES studies (id),"
+        " number INTEGER NOT NULL,"
+        " state INTEGER NOT NULL,"
+        " params TEXT NOT NULL,"
+        " value BLOB,"
+        " attributes TEXT,"
+        " signature BLOB,"
+        " started REAL,"
+        " finished REAL,"
+        " PRIMARY KEY (study, number)) WITHOUT ROWID",
+        "CREATE TABLE metadata ("
+        " study INTEGER NOT NULL REFERENCES studies (id),"
+        " name TEXT NOT NULL,"
+        " value TEXT NOT NULL,"  # JSON
+        " PRIMARY KEY (study, name)) WITHOUT ROWID",
+    ),
 )
 """Statements that lead from version i to version i + 1. Append only."""
 
@@ -109,6 +159,9 @@ def inspect(path: str, timeout_s: float) -> None:
         raise not_a_database(path)  # SQLite takes one byte for none and writes over it
     beside = os.path.realpath(path)
     has_log = os.path.exists(beside + "-wal") and os.path.getsize(beside + "-wal") > 0
+    if size_bytes == 0 and has_log:
+        # The schema is in the main file before there is a log; SQLite would delete the log.
+        raise damaged(path, "it has no bytes, but a write-ahead log lies beside it")
     uri = file_uri(path, "mode=ro" if has_log else "mode=ro&immutable=1")
     try:
         raw = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
@@ -217,7 +270,7 @@ def check(raw: sqlite3.Connection, path: str) -> None:
         raise damaged(path, f"its header changed to {identity} while it was open")
     orphans = raw.execute("PRAGMA foreign_key_check").fetchall()
     if orphans:
-        raise damaged(path, f"{len(orphans)} rows belong to a study that is not there")
+        raise damaged(path, f"{len(orphans)} rows belong to a study or namespace that is not there")
 
 
 def damaged(path: str, finding: str) -> StoreCorruptError:

@@ -12,6 +12,8 @@ import pytest
 
 import optimizer
 
+pytest.register_assert_rewrite("store_contract")
+
 ROOT = Path(optimizer.__file__).parents[1]
 
 PRELUDE = """

@@ -162,7 +162,7 @@ def test_older_schema_is_migrated_and_keeps_its_rows(
             assert len(guard) == 10
             guard.check()
     monkeypatch.undo()
-    refuse(path, NewerSchemaError, "has schema 2")
+    refuse(path, NewerSchemaError, f"has schema {len(newer)}")
 
 
 # --- the path

@@ -1,0 +1,1 @@
+"""Which parameters come next: the remaining combinations of a finite space."""

@@ -1,0 +1,93 @@
+"""fingerprint: 16 bytes that change whenever the objective or its data do.
+
+What an objective computes follows from its code and from everything the code can reach: defaults,
+closures, global names, the objects it is bound to. So all of that is hashed, by content, and what
+has no content that can be read is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import Any
+
+from optimizer.errors import FingerprintError
+from optimizer.stores._fingerprint_walk import Walk
+
+__all__ = ["fingerprint"]
+
+_FORM = b"optuna-velocity fingerprint 1"
+BYTES = 16
+
+
+def fingerprint(objective: Any, data: Any = None, *, version: str | None = None) -> bytes:
+    """The fingerprint of an objective and its data: a namespace for their evaluations.
+
+    Promises: the same bytes in every process that runs the same code on the same data with the
+    same Python minor version; other bytes after any change of the code, of functions, classes,
+    modules and constants it uses, of its defaults and closures, or of the data. The way there may
+    be over-careful (a changed docstring or an unused function in a module of yours changes it
+    too), never the other way.
+
+    Followed: functions, lambdas, methods, partial and wrapped functions, numba's dispatchers,
+    classes and instances defined in Python, containers, numpy arrays and scalars, pandas and what
+    of the standard library is a plain value. A module of yours counts by its source, and by the
+    present value of what a function names of it; one of the standard library by Python's version,
+    an installed one by its version. What a function imports when it runs is imported here.
+
+    Not seen: what the objective reads from files, environment, clock or network, and what it
+    finds by a computed name. A path counts as text. Name such things in `data` or `version`.
+
+    Cost: reads everything once, all bytes of the arrays too; for once per process.
+
+    Parameters
+    ----------
+    objective
+        Any callable.
+    data
+        Whatever it is given beside parameters: arrays, tables, settings, or a tuple or dict of
+        them.
+    version : str, optional
+        Where given, it alone is hashed, and neither objective nor data are looked at: change it
+        whenever one of them changes.
+
+    Returns
+    -------
+    bytes
+        16 bytes.
+
+    Raises
+    ------
+    FingerprintError
+        Something cannot be fingerprinted (an open file, a generator, a lock, a study); the
+        message names the place. Or the version is no text.
+
+    Examples
+    --------
+    >>> shift = 1
+    >>> before = fingerprint(lambda params: params["x"] + shift, data=[1.0, 2.0])
+    >>> shift = 2
+    >>> before == fingerprint(lambda params: params["x"] + shift, data=[1.0, 2.0])
+    False
+    """
+    digest = hashlib.blake2b(_FORM, digest_size=BYTES)
+    if version is not None:
+        if not isinstance(version, str) or not version:
+            raise FingerprintError(f"the version is {version!r}, expected a text that is not empty")
+        digest.update(b"version" + version.encode("utf-8", "surrogatepass"))
+        return digest.digest()
+    if not callable(objective):
+        raise FingerprintError(
+            f"the objective is {type(objective).__name__}, expected something that can be called"
+        )
+    digest.update(f"{sys.implementation.name} {sys.version_info[:2]}".encode())
+    walk = Walk(digest)
+    try:
+        walk.visit(objective, "the objective")
+        walk.visit(data, "the data")
+    except RecursionError:
+        raise FingerprintError(
+            "the objective or its data are nested too deeply. Pass version='...' to fingerprint,"
+            " and change it whenever objective or data change."
+        ) from None
+    return digest.digest()
