@@ -1,162 +1,263 @@
-"""Reported speedups beside measured ones: each claim's hot path, before against after."""
+"""`python -m benchmarks claims`: reported speedups beside measured ones."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
-import enum
-import json
 import os
 import platform
+import signal
 import sys
-import tomllib
-from dataclasses import asdict, dataclass
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks import _registry
+from benchmarks import _claims_markdown, _registry
+from benchmarks._claims_measured import Measured, count_both, measure
+from benchmarks._claims_plan import lines_of
+from benchmarks._claims_report import ClaimsReport
+from benchmarks._claims_rows import (
+    ClaimVerdict,
+    Counted,
+    Line,
+    Role,
+    Row,
+    failed_row,
+    measured_row,
+    told_row,
+    with_plain,
+)
+from benchmarks._claims_table import read_claims
+from benchmarks._claims_text import reported, spread, terminal_lines
+from benchmarks._claims_trial import TrialCost, trial_cost
 from benchmarks.gate.errors import GateError
 from benchmarks.gate.files import replace
+from benchmarks.gate.harness import Side
+from benchmarks.gate.outcome import Key
 from benchmarks.gate.project import read_project
-from benchmarks.gate.ratio import Ratio, claim_ratio
 from benchmarks.gate.run import Run
-from benchmarks.gate.table import seconds, table
+from benchmarks.gate.table import table
 
-FILE = Path(__file__).with_name("claims.toml")
 ROOT = Path(__file__).resolve().parent.parent
-NEAR = 0.10  # a row reproduces where the measured ratio is at most this far below the reported
+INTERRUPTED = 130
 
+_DESCRIPTION = """\
+Measure the speedups that the reports claim, each in fresh processes, before and after by turns, and
+print them beside what is reported: wall and CPU ratios with intervals, what they save of a trial,
+and the verdict. Hot paths of which no report speaks come last.
+"""
+_EPILOG = """\
+verdicts: exceeded (all of the interval lies above), reproduced (at most 10% below), not reproduced,
+works (no speed claim), not built yet, not measured.
 
-class ClaimVerdict(enum.StrEnum):
-    """What a row says of a reported speedup."""
+exit codes: 0, whatever the verdicts; 2 where a hot path raised or its sides disagree, or the
+command makes no sense; 3 where one was not measured; 130 interrupted: what was measured is printed,
+and no file is written.
 
-    EXCEEDED = "exceeded"
-    REPRODUCED = "reproduced"
-    NOT_REPRODUCED = "not reproduced"
-    OURS = "not reported"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    claim: str
-    hot_path: str
-    case: str
-    reported: float | None
-    measured: Ratio
-    verdict: ClaimVerdict
-    what: str
-    note: str
-    source: str
-
-    def cells(self) -> tuple[str, ...]:
-        measured = self.measured
-        return (
-            self.claim or "-",
-            f"{self.hot_path}[{self.case}]",
-            f"{self.reported:,.4g}x" if self.reported else "-",
-            f"{measured.wall:,.3g}x",
-            f"{measured.cpu:,.3g}x ({measured.low:,.3g}-{measured.high:,.3g})",
-            f"{seconds(measured.before_s)} → {seconds(measured.after_s)}",
-            str(self.verdict),
-        )
+examples:
+  nox -s claims -- --list
+  nox -s claims -- --quick dedup-lookup tracker
+  nox -s claims -- stores                          every claim that the suite stores measures
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m benchmarks claims`."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="claims or hot paths")
-    parser.add_argument("--quick", action="store_true", help="two processes a row, no slow before")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
-
-
-def read_claims(file: Path = FILE) -> dict[str, dict[str, Any]]:
-    """claims.toml: claim -> its fields."""
-    return tomllib.loads(file.read_text(encoding="utf-8"))
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="claims, hot paths or suites (default: all)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="two processes a row, and no case whose slow way takes long: for CI, never stored",
+    )
+    parser.add_argument("--list", action="store_true", help="the claims, without measuring")
+    for form, said in (("json", "the numbers"), ("markdown", "a page for a CI summary")):
+        default = ROOT / ".gate" / f"claims.{'md' if form == 'markdown' else form}"
+        parser.add_argument(
+            f"--{form}",
+            type=Path,
+            metavar="FILE",
+            default=default,
+            help=f"write {said} there (default: .gate/{default.name})",
+        )
 
 
 def main(options: argparse.Namespace) -> int:
     """Measure and print; returns the exit code."""
+    rows: list[Row] = []
     try:
-        rows = _rows(options)
+        claims = read_claims()
+        paths = {path.name: path for path in _registry.load()}
+        lines = lines_of(claims, paths, options.names, quick=options.quick)
+        if options.list:
+            print("\n".join(listed(lines)))
+            return 0
+        with _terminated_as_interrupted():
+            return _run(options, lines, rows)
     except GateError as error:
         print(f"claims: {error}", file=sys.stderr)
         return error.code
-    print("\n".join(_lines(rows)))
-    file = options.json or ROOT / ".gate" / "claims.json"
-    _write(file, rows, quick=options.quick)
-    print(f"rows: {file}")
-    return 0
 
 
-def _rows(options: argparse.Namespace) -> list[Row]:
-    run = Run(read_project(ROOT))
-    claims = read_claims()
-    by_path = {fields["hot_path"]: claim for claim, fields in claims.items()}
-    paths = {path.name: path for path in _registry.load()}
-    for name in options.names:
-        if name not in claims and name not in paths:
-            known = ", ".join([*claims, *paths])
-            raise KeyError(f"no claim or hot path {name}; there are: {known}")
+def listed(lines: Sequence[Line]) -> list[str]:
+    """What there is, without measuring it."""
     rows = []
-    for name, path in paths.items():
-        claim = by_path.get(name, "")
-        if options.names and not {name, claim} & set(options.names):
+    for line in lines:
+        claim, own = line.claim, line.role is Role.CLAIM
+        built = "shown by a test" if claim.tested_by else "not built yet"
+        shown = claim.name if own else "-" if line.role is Role.OURS else f"  ({line.role})"
+        rows.append(
+            (
+                shown,
+                line.name if line.path else built,
+                reported(claim.reported if own else None),
+                claim.what if own else "",
+            )
+        )
+    return table(("claim", "hot path", "reported", "slow way → fast way"), rows, right=(2,))
+
+
+def _run(options: argparse.Namespace, lines: Sequence[Line], rows: list[Row]) -> int:
+    started, trial = time.monotonic(), None
+    progress = Progress(sum(bool(line.path) for line in lines))
+    try:
+        progress.say("staging the code, then trials of a plain Optuna study")
+        side = Run(read_project(ROOT)).head
+        trial = trial_cost(quick=options.quick)
+        codes = _measure(side, lines, rows, trial, progress, quick=options.quick)
+    except KeyboardInterrupt:
+        if trial is not None and any(row.measured for row in rows):
+            report = _report(options, rows, trial, started)
+            print("\n".join(["INTERRUPTED, a part of the rows:", *terminal_lines(report)]))
+        done = sum(row.measured is not None for row in rows)
+        told = f"{done} of {progress.rows} rows were measured; no file was written"
+        print(f"claims: interrupted, {told}", file=sys.stderr)
+        return INTERRUPTED
+    report = _report(options, rows, trial, started, _worst(codes))
+    report.write(options.json)
+    replace(options.markdown, _claims_markdown.render(report))
+    print("\n".join(terminal_lines(report)))
+    print(f"rows: {options.json}; as Markdown: {options.markdown}")
+    return report.exit_code
+
+
+def _measure(
+    side: Side,
+    lines: Sequence[Line],
+    rows: list[Row],
+    trial: TrialCost,
+    progress: Progress,
+    *,
+    quick: bool,
+) -> list[int]:
+    """Fill `rows`, so that an interrupted run has what was measured; returns the errors' codes.
+
+    A case that stands beside two claims is measured once, for both.
+    """
+    codes: list[int] = []
+    known: dict[Key, Measured] = {}
+    for line in lines:
+        if not line.path:
+            rows.append(told_row(line))
             continue
-        case = path.case()
-        if options.quick and not case.compared:
-            case = next(other for other in path.cases if other.compared)
-        print(f"measuring {name}[{case.label}]", file=sys.stderr, flush=True)
-        ratio = claim_ratio(run.head, (name, case.label), quick=options.quick)
-        rows.append(_row(claim, claims.get(claim, {}), name, case, ratio))
-    return rows
+        key = line.path, line.case
+        progress.begin(line.name)
+        try:
+            if key not in known:
+                known[key] = measure(side, key, quick=quick, begun=progress.process)
+            measured = known[key]
+            counted, uncounted = _counted(side, line, codes)
+            rows.append(measured_row(line, measured, counted, trial.seconds, uncounted))
+            progress.say(f"{line.name}: {spread(measured.wall)} in wall time")
+        except GateError as error:
+            codes.append(error.code)
+            rows.append(failed_row(line, str(error)))
+            progress.say(f"{line.name}: {ClaimVerdict.FAILED}: {error}")
+    return codes
 
 
-def _row(
-    claim: str, fields: dict[str, Any], name: str, case: _registry.RegisteredCase, ratio: Ratio
-) -> Row:
-    reported = fields.get("reported")
-    verdict = judge_claim(reported, ratio)
-    note = fields.get("note", "")
-    if verdict is ClaimVerdict.NOT_REPRODUCED:
-        note = f"not reproduced, because {fields.get('because', 'it was not investigated yet')}"
-    if claim and not case.judged:
-        note = f"at {case.label}, not where the claim is judged; {note}".strip("; ")
-    what = fields.get("what", "")
-    return Row(
-        claim, name, case.label, reported, ratio, verdict, what, note, fields.get("source", "")
+def _counted(side: Side, line: Line, codes: list[int]) -> tuple[Counted, str]:
+    """The counts that the report speaks of, or why there are none: the times stand without them."""
+    if line.role is Role.PLAIN:
+        return {}, ""
+    try:
+        return count_both(side, (line.path, line.case), line.claim.counted), ""
+    except GateError as error:
+        codes.append(error.code)
+        return {}, str(error)
+
+
+def _worst(codes: Sequence[int]) -> int:
+    """The gate's order of exit codes: 2 before 3."""
+    return min(codes, default=0)
+
+
+def _report(
+    options: argparse.Namespace,
+    rows: Sequence[Row],
+    trial: TrialCost,
+    started: float,
+    exit_code: int = 0,
+) -> ClaimsReport:
+    return ClaimsReport(
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        python=platform.python_version(),
+        quick=options.quick,
+        whole=not options.names,
+        seconds=time.monotonic() - started,
+        trial=trial,
+        rows=tuple(with_plain(list(rows))),
+        exit_code=exit_code,
     )
 
 
-def judge_claim(reported: float | None, ratio: Ratio) -> ClaimVerdict:
-    """Wall time against wall time, as the reports measured."""
-    if reported is None:
-        return ClaimVerdict.OURS
-    if ratio.wall > reported:
-        return ClaimVerdict.EXCEEDED
-    if ratio.wall >= reported * (1 - NEAR):
-        return ClaimVerdict.REPRODUCED
-    return ClaimVerdict.NOT_REPRODUCED
+class Progress:
+    """A line on standard error for each step: seconds since the start, about how many are left."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self._started = time.monotonic()
+        self._first: float | None = None  # when the first row began
+        self._done = -1.0  # rows, as a fraction
+        self._name = ""
+
+    def begin(self, name: str) -> None:
+        """The next row begins."""
+        self._done = float(int(self._done) + 1) if self._first is not None else 0.0
+        self._first = self._first if self._first is not None else time.monotonic()
+        self._name = name
+
+    def process(self, at: int, of: int) -> None:
+        """The row's process `at` of `of` begins."""
+        done = self._done + (at - 1) / of
+        row = f"row {int(self._done) + 1} of {self.rows}"
+        self.say(f"{row}, {self._name}: process {at} of {of}{self._left(done)}")
+
+    def say(self, line: str) -> None:
+        elapsed = time.monotonic() - self._started
+        print(f"[{elapsed:5.1f} s] {line}", file=sys.stderr, flush=True)
+
+    def _left(self, done: float) -> str:
+        if self._first is None or done <= 0:
+            return ""
+        each = (time.monotonic() - self._first) / done
+        return f", about {each * (self.rows - done):.0f} s left"
 
 
-def _lines(rows: list[Row]) -> list[str]:
-    lines = [
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{datetime.datetime.now(datetime.UTC).date()}",
-        "speedup = before / after, > 1 is faster; reported: what the report says, not ours",
-        "",
-    ]
-    head = ("claim", "hot path", "reported", "wall", "CPU (± 3 se)", "before → after", "verdict")
-    lines += table(head, [row.cells() for row in rows], right=(2, 3))
-    lines += ["", *(f"{row.claim}: {row.note}" for row in rows if row.note)]
-    return [*lines, "rerun a row: nox -s claims -- CLAIM"]
-
-
-def _write(file: Path, rows: list[Row], *, quick: bool) -> None:
-    contents = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "quick": quick,
-        "rows": [asdict(row) for row in rows],
-    }
-    replace(file, json.dumps(contents, indent=1) + "\n")
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """A terminated run ends its workers as an interrupted one does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

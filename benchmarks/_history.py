@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / ".asv" / "html"
 CODE = "optimizer"
 # In `check --quick`: everything but the sides that take seconds a call.
-QUICK = r"^(?!study\.)(?!stores\.Add\w+\.(time_before|track_cost_ratio))"
+QUICK = r"^(?!study\.Momentum)(?!stores\.Add\w+\.(time_before|track_cost_ratio))"
 
 
 class HistoryError(Exception):

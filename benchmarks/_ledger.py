@@ -39,7 +39,8 @@ from benchmarks._planting import (
     alone_in,
     plant,
 )
-from benchmarks._plants import CPU, Work
+from benchmarks._plants_cpu import CPU
+from benchmarks._plants_kinds import Work, together
 from benchmarks._records import LedgerError, Record
 from benchmarks.gate.outcome import exact_core, pair_core
 from benchmarks.gate.rules import CAREFUL
@@ -154,7 +155,7 @@ def _aa(options: argparse.Namespace) -> None:
 
 
 def _inject(options: argparse.Namespace) -> None:
-    groups = [[work for work in CPU if not work.alone], *([work] for work in CPU if work.alone)]
+    groups = together(CPU, lambda work: work)
     with alone_in(SCRATCH):
         clone = Clone.make(SCRATCH / "clone")
         made_with = _made.stamp_of(clone) | {"load": "quiet"}

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from benchmarks import _records
-from benchmarks._planting import ROOT, Answer, Clone, Line, git
-from benchmarks._plants import CPU, Work
+from benchmarks._answer import Answer
+from benchmarks._planting import ROOT, Clone, Line, git
+from benchmarks._plants_cpu import CPU
+from benchmarks._plants_kinds import Work
 from benchmarks._records import LedgerError, Record
 from benchmarks.gate import instruments, strace
 from benchmarks.gate.errors import GateError

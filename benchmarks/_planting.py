@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks._plants import Edit, Key, Work
+from benchmarks._answer import Answer
+from benchmarks._plants_kinds import Edit, Key, Work, together
 from benchmarks.gate.errors import GateError
 from benchmarks.gate.files import replace
 from benchmarks.gate.harness import BASE, Side, WorkerProcess
@@ -155,33 +155,6 @@ def _run(
     return process.returncode, errors.strip().splitlines()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a run of the gate said."""
-
-    code: int
-    table: dict[str, Any]  # its report; empty if it did not come to one
-    errors: str
-    seconds: float
-
-    @property
-    def findings(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.table.get("findings", [])
-        return found
-
-    @property
-    def without(self) -> list[str]:
-        """The witnesses that could not be had."""
-        return [line.partition(":")[0] for line in self.table.get("exempt", [])]
-
-    def worse(self) -> list[dict[str, Any]]:
-        return [finding for finding in self.findings if finding["verdict"] == "worse"]
-
-    def said(self) -> str:
-        sentences = [finding["sentence"] for finding in self.findings if finding["sentence"]]
-        return " | ".join([*sentences, self.errors]).strip(" |")
-
-
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Keep `folder` from other processes that ask; `PlantError` names the one that has it."""
@@ -291,12 +264,10 @@ class Calibration:
         self._lines = {} if anew else self._read()
 
     def lines(self, works: Sequence[Work]) -> dict[Work, Line]:
-        """A line for each work; those that share a line of code are measured apart."""
+        """A line for each work; those that meet are measured apart."""
         missing = [work for work in dict.fromkeys(works) if _name(work) not in self._lines]
         cpu = [work for work in missing if work.measure == "cpu"]
-        groups = [[work for work in cpu if not work.alone]]
-        groups += [[work] for work in cpu if work.alone]
-        for group in filter(None, groups):
+        for group in together(cpu, lambda work: work):
             self._keep(self._cpu(group))
         for work in missing:
             if work.measure != "cpu":

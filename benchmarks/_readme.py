@@ -17,6 +17,8 @@ from typing import Any
 
 from benchmarks import _registry
 from benchmarks._blocks import MissingBlockError, filled
+from benchmarks._claims_report import ClaimsFormatError, ClaimsReport
+from benchmarks._claims_text import readme_lines
 from benchmarks.gate import rules
 from benchmarks.gate.files import replace
 from benchmarks.gate.own import source_hash
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _store()
         text = README.read_text(encoding="utf-8")
         now = rendered(text)
-    except MissingBlockError as error:
+    except (MissingBlockError, ClaimsFormatError) as error:
         print(error)
         return 1
     if words == ["store"]:
@@ -74,7 +76,7 @@ def _store() -> None:
 def _refuse_part(name: str, report: dict[str, Any]) -> None:
     """Only a whole run is stored: green, careful, every hot path."""
     measured = {row["path"] for row in report.get("findings", [])}
-    measured |= {row["hot_path"] for row in report.get("rows", [])}
+    measured |= {row["hot_path"] for row in report.get("rows", []) if row["hot_path"]}
     whole = measured == {path.name for path in _registry.load()}
     quick = report.get("quick", False) or report.get("rule", CAREFUL) != CAREFUL
     if report.get("exit_code", 0) or quick or not whole:
@@ -127,6 +129,12 @@ def _bench() -> list[str]:
 
 def _claims() -> list[str]:
     report = _read("claims")
+    if "format" not in report:  # stored before the claims had shares of a trial
+        return _claims_of_format_1(report)
+    return readme_lines(ClaimsReport.from_json(report))
+
+
+def _claims_of_format_1(report: dict[str, Any]) -> list[str]:
     rows = []
     for row in report["rows"]:
         ratio = row["measured"]

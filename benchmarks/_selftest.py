@@ -4,14 +4,14 @@
     python -m benchmarks._selftest --budget
 
 Everything happens in a clone of the working tree under `.gate/selftest/`. A line for each plant:
-caught, missed or falsely accused, by which witness, and the change that was measured. Exits 1 if
+caught, missed or falsely accused, by which witness, and the change that was measured. Slower hot
+paths are planted together where none runs another's work, all else one at a time. Exits 1 if
 anything was missed or accused, 2 if a plant does not fit the code any more.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import os
 import shutil
@@ -27,10 +27,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks._answer import Answer
 from benchmarks._planting import (
     ROOT,
     SCRATCH,
-    Answer,
     Calibration,
     Clone,
     Line,
@@ -39,7 +39,8 @@ from benchmarks._planting import (
     git,
     plant,
 )
-from benchmarks._plants import PLANTS, Key, Plant
+from benchmarks._plants import PLANTS
+from benchmarks._plants_kinds import Key, Plant, Work, together
 from benchmarks._synthetic import budget
 from benchmarks.gate import instruments, strace
 from benchmarks.gate.files import replace
@@ -62,7 +63,7 @@ class Result:
     nominal: float = 0.0  # of a sized plant
     reached: float | None = None
     complaint: str = ""
-    seconds: float = 0.0
+    seconds: float = 0.0  # of what was planted together, a share
     without: list[str] = field(default_factory=list)  # witnesses that could not be had
 
     def line(self) -> str:
@@ -87,7 +88,7 @@ class Check:
 
     name: str
     quick: bool
-    run: Callable[[Bench], Result]
+    run: Callable[[Bench], Result] | None = None  # None: what the plant says
     plant: Plant | None = None
 
     def lacking(self) -> str:
@@ -161,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
 def _checks() -> Iterator[Check]:
     yield Check("unchanged code", True, _unchanged)
     for one in PLANTS:
-        yield Check(one.name, one.quick, functools.partial(_planted, plant=one), one)
+        yield Check(one.name, one.quick, plant=one)
     yield Check("an editable install that wins", True, _editable)
     yield Check("a shallow clone", True, _shallow)
 
@@ -176,18 +177,42 @@ def _run(bench: Bench, checks: Sequence[Check]) -> list[Result]:
     results = []
     works = [check.plant.work for check in checks if check.plant and not check.lacking()]
     bench.calibration.lines([work for work in works if work is not None])  # together: it is quicker
-    for number, check in enumerate(checks, start=1):
+    turns = in_turn(checks)
+    for number, turn in enumerate(turns, start=1):
         started = time.monotonic()
-        _say(f"{number} of {len(checks)}: {check.name}")
-        if lacking := check.lacking():
-            result = Result(check.name, IMPOSSIBLE, complaint=lacking)
-        else:
-            bench.clone.reset()
-            result = check.run(bench)
-        result.seconds = time.monotonic() - started
-        print(result.line(), flush=True)
-        results.append(result)
+        _say(f"{number} of {len(turns)}: {', '.join(check.name for check in turn)}")
+        found = _tried(bench, turn)
+        seconds = time.monotonic() - started
+        for result in found:
+            result.seconds = seconds / len(found)
+            print(result.line(), flush=True)
+        results += found
     return results
+
+
+def in_turn(checks: Sequence[Check]) -> list[list[Check]]:
+    """What is tried at once: hot paths that shall be slower, where no two works meet."""
+
+    def work_of(check: Check) -> Work:
+        assert check.plant is not None
+        assert check.plant.work is not None
+        return check.plant.work
+
+    slower = [c for c in checks if c.plant and c.plant.work and c.plant.caught_by == ("cpu",)]
+    turns = together(slower, work_of)
+    turns += [[check] for check in checks if check not in slower]
+    return sorted(turns, key=lambda turn: checks.index(turn[0]))
+
+
+def _tried(bench: Bench, turn: Sequence[Check]) -> list[Result]:
+    """One result for each; of several, each is a sized plant."""
+    if lacking := turn[0].lacking():
+        return [Result(check.name, IMPOSSIBLE, complaint=lacking) for check in turn]
+    bench.clone.reset()
+    if turn[0].run is not None:
+        return [turn[0].run(bench)]
+    plants = [check.plant for check in turn if check.plant]
+    return _sized(bench, plants) if plants[0].work else [_planted(bench, plants[0])]
 
 
 def unavailable(witness: str) -> str:
@@ -204,34 +229,38 @@ def _say(line: str) -> None:
 # --- plants
 
 
-def _planted(bench: Bench, plant: Plant) -> Result:
-    n, coarse = _plant(bench, plant)
-    words = list(plant.paths)
-    # Where nothing but exact counts decides, fewer pairs take nothing away.
-    if bench.quick or "cpu" not in plant.caught_by:
-        words.append("--fast")
-    if not plant.stored:
-        words += ["--against", "HEAD"]
-    answer = bench.clone.gate(*words)
-    result = judged(plant, answer)
-    if plant.work is not None:
-        result.size += f"; {n:,} planted"
-        result.complaint = "; ".join(filter(None, [result.complaint, coarse]))
-    return result
-
-
-def _plant(bench: Bench, defect: Plant) -> tuple[int, str]:
-    """Edit the clone; returns the n of a sized plant, and why it cannot be as small as its name."""
-    if defect.work is not None:
-        line = bench.calibration.lines([defect.work])[defect.work]
-        n = line.n_for(defect.share)
-        plant(bench.clone, {defect.work: n})
-        return n, too_coarse(line, defect.share)
+def _planted(bench: Bench, defect: Plant) -> Result:
+    """Edit the clone and ask the gate."""
     bench.clone.apply(defect.prior)
     if defect.prior:
         bench.clone.commit()
     bench.clone.apply(defect.edits)
-    return 0, ""
+    return judged(defect, _asked(bench, [defect]))
+
+
+def _sized(bench: Bench, defects: Sequence[Plant]) -> list[Result]:
+    """Plant work in several hot paths, and judge what the gate said of each by itself."""
+    works = [defect.work for defect in defects if defect.work is not None]
+    lines = bench.calibration.lines(works)
+    sizes = {w: lines[w].n_for(d.share) for w, d in zip(works, defects, strict=True)}
+    plant(bench.clone, sizes)
+    answer = _asked(bench, defects)
+    results = []
+    for work, defect in zip(works, defects, strict=True):
+        result = judged(defect, answer.of(work.path))
+        result.size += f"; {sizes[work]:,} planted"
+        coarse = too_coarse(lines[work], defect.share)
+        result.complaint = "; ".join(filter(None, [result.complaint, coarse]))
+        results.append(result)
+    return results
+
+
+def _asked(bench: Bench, defects: Sequence[Plant]) -> Answer:
+    words = [path for defect in defects for path in defect.paths]
+    # Where nothing but exact counts decides, fewer pairs take nothing away.
+    if bench.quick or "cpu" not in defects[0].caught_by:
+        words.append("--fast")
+    return bench.clone.gate(*words, *([] if defects[0].stored else ["--against", "HEAD"]))
 
 
 def too_coarse(line: Line, share: float) -> str:

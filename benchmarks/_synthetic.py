@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks._planting import Clone, PlantError
-from benchmarks._plants import Edit
+from benchmarks._plants_kinds import Edit
 from benchmarks._registry import load
 
 ENOUGH = 50

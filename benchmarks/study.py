@@ -1,14 +1,17 @@
-"""A whole study: trials of a momentum portfolio on the S&P panel, through Optuna.
+"""Whole studies, through Optuna: a momentum portfolio on the S&P panel, and trials of nothing.
 
-`before` is the study as people write it: every proposed portfolio is backtested by a plain loop,
-duplicates too. `after` asks the duplicate guard first, serves a repeated portfolio from what this
-study has already evaluated, and tracks the others with `track_trades`. Sampler, seed and storage
-are the same, so both sides propose the same portfolios and must find the same values.
+`MomentumStudy.before` is the study as people write it: every proposed portfolio is backtested by a
+plain loop, duplicates too. `after` asks the duplicate guard first, serves a repeated portfolio from
+what this study has already evaluated, and tracks the others with `track_trades`. Sampler, seed and
+storage are the same, so both sides propose the same portfolios and must find the same values.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
+import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -122,3 +125,65 @@ class MomentumStudy:
 
     def agree(self, before: list[float], after: list[float]) -> bool:
         return before == after
+
+
+_LOGGER = logging.getLogger("benchmarks.quiet")
+
+
+@_hot_path(
+    claim="quiet-loop",
+    witnesses=("bytecodes", "instructions", "cpu", "wall", "claim"),
+    claim_at=50,
+)
+class QuietLoop:
+    """A study of n trials that do nothing: progress bar and log lines, or neither.
+
+    `before` shows Optuna's progress bar and log lines and formats a line of its own for each trial
+    that nobody reads; `after` asks the logger first. Nothing of ours is in it but how to call
+    Optuna. The text goes to memory: a terminal would cost more.
+    """
+
+    params = (50,)
+    param_names = ("n_trials",)
+
+    def setup(self, n_trials: int) -> None:
+        import optuna
+
+        self.optuna = optuna
+        self.log = optuna.logging
+        _LOGGER.setLevel(logging.WARNING)
+
+    def _run(self, objective: Callable[[Any], float], n_trials: int, show: bool) -> list[float]:
+        self.log.set_verbosity(self.log.WARNING)
+        sampler = self.optuna.samplers.RandomSampler(seed=3)
+        study = self.optuna.create_study(study_name="quiet", sampler=sampler)
+        self.log.set_verbosity(self.log.INFO if show else self.log.WARNING)
+        study.optimize(objective, n_trials=n_trials, show_progress_bar=show)
+        self.log.set_verbosity(self.log.WARNING)
+        return [trial.values[0] for trial in study.get_trials(deepcopy=False)]
+
+    def before(self, n_trials: int) -> list[float]:
+        def objective(trial: Any) -> float:
+            value = trial.suggest_float("p", 0.0, 1.0) + trial.suggest_int("q", 1, 9)
+            _LOGGER.debug(f"trial {trial.number}: {value:.6f} for {trial.params!r}")
+            return float(value)
+
+        # Beside a progress bar Optuna writes its lines to stdout, the bar to stderr.
+        text = io.StringIO()
+        with contextlib.redirect_stderr(text), contextlib.redirect_stdout(text):
+            found = self._run(objective, n_trials, show=True)
+        if "Trial" not in text.getvalue():
+            raise AssertionError("Optuna wrote no line where this workload looks for it")
+        return found
+
+    def after(self, n_trials: int) -> list[float]:
+        def objective(trial: Any) -> float:
+            value = trial.suggest_float("p", 0.0, 1.0) + trial.suggest_int("q", 1, 9)
+            if _LOGGER.isEnabledFor(logging.DEBUG):
+                _LOGGER.debug(f"trial {trial.number}: {value:.6f} for {trial.params!r}")
+            return float(value)
+
+        return self._run(objective, n_trials, show=False)
+
+    def agree(self, before: list[float], after: list[float]) -> bool:
+        return before == after and len(after) == self.params[0]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks._planting import Answer, Line
-from benchmarks._plants import CPU
+from benchmarks._answer import Answer
+from benchmarks._planting import Line
+from benchmarks._plants_cpu import CPU
 
 CASES = ("toy.Path[n=1]", "toy.Other[n=1]")
 

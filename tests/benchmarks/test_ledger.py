@@ -16,8 +16,10 @@ from sample_ledger import CASES, LINE, LIVE, STAMP, answer, finding
 
 from benchmarks import _ledger, _planting, _records
 from benchmarks import _ledger_record as _made
-from benchmarks._planting import Answer, Calibration, Clone, Line, PlantError, alone_in
-from benchmarks._plants import CPU, Work
+from benchmarks._answer import Answer
+from benchmarks._planting import Calibration, Clone, Line, PlantError, alone_in
+from benchmarks._plants_cpu import CPU
+from benchmarks._plants_kinds import Work, together
 from benchmarks._records import LedgerError, append, read
 from benchmarks.gate import strace
 from benchmarks.gate.baselines import Environment
@@ -240,12 +242,13 @@ def test_each_repetition_is_calibrated_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = answer(1, *(finding("worse", work=work) for work in CPU))
-    campaign(tmp_path, monkeypatch, *[seen] * 8)
+    groups = len(together(CPU, lambda work: work))
+    campaign(tmp_path, monkeypatch, *[seen] * (4 * groups))
     made = inject(monkeypatch)
     assert _ledger.main(["inject", "--percent", "5", "10", "--runs", "2"]) == 0
     assert made == [True, True]
     records = read("inject", tmp_path)
-    assert [record["percent"] for record in records] == [5, 5, 10, 10] * 2
+    assert [record["percent"] for record in records] == ([5] * groups + [10] * groups) * 2
     assert _ledger.main(["inject", "--percent", "5", "10", "--runs", "2"]) == 0
     assert len(made) == 2
 

@@ -1,4 +1,4 @@
-"""The self-test's parts: plants that fit the code, sizes that are reached, answers judged right."""
+"""The self-test's parts: what is tried at once, sizes that are reached, answers judged right."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from git_project import GitProject
 
 from benchmarks import _selftest, _synthetic
+from benchmarks._answer import Answer
 from benchmarks._planting import (
-    Answer,
+    Calibration,
     Clone,
     Line,
     PlantError,
@@ -24,66 +26,13 @@ from benchmarks._planting import (
     near,
     plant,
 )
-from benchmarks._plants import CPU, PLANTS, Edit, Plant, Work, after
+from benchmarks._plants import PLANTS
+from benchmarks._plants_cpu import CPU
+from benchmarks._plants_kinds import Edit, Plant, Work
 from benchmarks._selftest import Result, main
 from benchmarks._selftest import judged as judge_plant
 
-ROOT = Path(__file__).resolve().parents[2]
-WORKS = list(dict.fromkeys([*CPU, *(one.work for one in PLANTS if one.work is not None)]))
-
-
-# --- plants fit the code
-
-
-def planted_texts(edits: tuple[Edit, ...], texts: dict[str, str] | None = None) -> dict[str, str]:
-    """The files that the edits touch, edited; each must be Python still."""
-    found = dict(texts or {})
-    for edit in edits:
-        text = found.get(edit.file) or (ROOT / edit.file).read_text(encoding="utf-8")
-        if edit.old is not None:
-            text = edited(text, edit)
-            ast.parse(text)
-        found[edit.file] = text
-    return found
-
-
-@pytest.mark.parametrize("one", PLANTS, ids=lambda one: one.name)
-def test_a_plant_fits_the_code(one: Plant) -> None:
-    """The self-test takes long; what would stop it at once shows here."""
-    before = planted_texts(one.prior)
-    edits = one.edits if one.work is None else (one.work.edit(3),)
-    before |= planted_texts(one.work.prior) if one.work else {}
-    assert edits
-    for edit in edits:
-        assert edit.old != edit.new or edit.old is None
-    after = planted_texts(edits, before)
-    assert after != before or one.edits[0].old is None
-
-
-@pytest.mark.parametrize("work", WORKS, ids=lambda work: f"{work.path} {work.measure}")
-def test_added_work_grows_with_n(work: Work) -> None:
-    texts = [planted_texts((work.edit(n),), planted_texts(work.prior)) for n in (1, 5)]
-    first, fifth = (texts[i][work.file] for i in (0, 1))
-    assert first != fifth
-    if work.repeated:
-        assert fifth.count(work.statement) == 5 * first.count(work.statement)
-        original = planted_texts(work.prior).get(work.file) or (ROOT / work.file).read_text()
-        assert planted_texts((work.edit(0),), planted_texts(work.prior))[work.file] == original
-
-
-@pytest.mark.parametrize("work", WORKS, ids=lambda work: f"{work.path} {work.measure}")
-def test_the_added_statement_uses_its_result(work: Work) -> None:
-    """What nothing depends on could be optimized away."""
-    statement = ast.parse(work.statement.replace("{n}", "7")).body[0]
-    assert isinstance(statement, ast.Assert | ast.Assign)
-
-
-def test_an_anchor_that_is_gone_or_ambiguous_is_named() -> None:
-    edit = after("some.py", "    old()\n    rest", "new()")
-    assert edited("    old()\n    rest\n", edit) == "    old()\n    new()\n    rest\n"
-    for text in ("", "    old()\n    rest\n    old()\n    rest\n"):
-        with pytest.raises(PlantError, match=r"does not fit some\.py"):
-            edited(text, edit)
+# --- what can be asked for
 
 
 def test_names_are_told_apart_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +53,75 @@ def test_a_budget_stands_alone(word: str, capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit, match="2"):
         main(["--budget", word])
     assert "--budget stands alone" in capsys.readouterr().err
+
+
+# --- what is tried at once
+
+
+def checks(*, quick: bool = False) -> list[_selftest.Check]:
+    return [check for check in _selftest._checks() if check.quick or not quick]
+
+
+def test_slower_hot_paths_are_planted_together_and_all_else_alone() -> None:
+    turns = _selftest.in_turn(checks())
+    tried = [check.name for turn in turns for check in turn]
+    assert sorted(tried) == sorted(check.name for check in checks())
+    assert tried[0] == "unchanged code"
+    many = [[check.plant for check in turn if check.plant] for turn in turns if len(turn) > 1]
+    assert all(one.caught_by == ("cpu",) and one.work for plants in many for one in plants)
+    assert sum(map(len, many)) >= len(CPU)
+    assert len(many) <= 6  # a run of the gate each: the long form has its time, too
+    for plants in many:
+        assert len({one.paths for one in plants}) == len(plants)
+
+
+def test_the_short_form_tries_one_at_a_time() -> None:
+    assert {len(turn) for turn in _selftest.in_turn(checks(quick=True))} == {1}
+
+
+class Together(Clone):
+    """A clone whose gate gives one answer."""
+
+    def __init__(self, folder: Path, given: Answer) -> None:
+        super().__init__(folder, "c0")
+        self.given, self.words = given, list[str]()
+
+    def reset(self) -> None: ...
+
+    def gate(self, *words: str, python: str = "") -> Answer:
+        self.words += words
+        return self.given
+
+
+class Known(Calibration):
+    """Every unit of every work adds a hundredth."""
+
+    def __init__(self) -> None: ...
+
+    def lines(self, works: Sequence[Work]) -> dict[Work, Line]:
+        return dict.fromkeys(works, Line(0, 0.0, 100, 1.0))
+
+
+def slow(path: str, share: float) -> _selftest.Check:
+    work = Work(path, "n=1", "f", "a", "{n}", 1)
+    one = Plant(path, (path,), caught_by=("cpu",), work=work, share=share)
+    return _selftest.Check(path, False, plant=one)
+
+
+def test_each_of_many_is_judged_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: dict[Work, int] = {}
+    monkeypatch.setattr(_selftest, "plant", lambda clone, found: sizes.update(found))
+    given = answer(1, finding("cpu"), finding("cpu", "same", path="toy.Other"))
+    clone = Together(tmp_path, given)
+    turn = [slow("toy.Path", 0.10), slow("toy.Other", 0.05)]
+    first, second = _selftest._tried(_selftest.Bench(clone, False, Known()), turn)
+    assert [first.outcome, second.outcome] == ["caught", "missed"]
+    assert list(sizes.values()) == [10, 5]
+    assert clone.words == ["toy.Path", "toy.Other", "--against", "HEAD"]
+    assert first.size.endswith("nominal +10.0%; 10 planted")
+    clone.given = answer(2, finding("cpu"), finding("cpu", path="toy.Other"))  # what broke is open
+    found = _selftest._tried(_selftest.Bench(clone, False, Known()), turn)
+    assert {result.outcome for result in found} == {"wrong answer"}
 
 
 # --- one at a time
@@ -132,14 +150,6 @@ def test_sigterm_ends_it_like_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyP
         signal.signal(signal.SIGTERM, handler)
     with alone_in(tmp_path):
         pass  # it is free again
-
-
-def test_every_kind_of_slowdown_of_the_issue_is_planted() -> None:
-    caught = {witness for one in PLANTS for witness in one.caught_by}
-    assert {"cpu", "statements", "commits", "fsyncs", "steps", "wall"} <= caught
-    assert {"peak_bytes", "instructions"} <= caught
-    assert {one.share for one in PLANTS if one.caught_by == ("cpu",)} >= {0.03, 0.05, 0.10, 1.0}
-    assert {one.code for one in PLANTS} == {1, 2, 3, 4}
 
 
 # --- sizes

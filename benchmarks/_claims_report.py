@@ -1,0 +1,61 @@
+"""A run of the claims: its rows, what they were made with, and its JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks._claims_rows import ClaimVerdict, Role, Row
+from benchmarks._claims_trial import TrialCost
+from benchmarks.gate.files import replace
+
+FORMAT = 2  # of the file; 1 had neither intervals of wall time nor shares of a trial
+
+
+class ClaimsFormatError(ValueError):
+    """A stored run is of another format than this code reads."""
+
+
+@dataclass(frozen=True)
+class ClaimsReport:
+    """What `nox -s claims` found."""
+
+    date: str  # UTC
+    machine: str
+    python: str
+    quick: bool
+    whole: bool  # every claim and hot path was asked for
+    seconds: float
+    trial: TrialCost
+    rows: tuple[Row, ...]
+    exit_code: int = 0
+
+    def write(self, file: Path) -> None:
+        """The numbers as JSON, whole or not at all."""
+        contents = {"format": FORMAT, **dataclasses.asdict(self)}
+        replace(file, json.dumps(contents, indent=1, allow_nan=False) + "\n")
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> ClaimsReport:
+        """The report of a file's contents.
+
+        Raises `ClaimsFormatError` where another version of this code wrote them.
+        """
+        if table.get("format") != FORMAT:
+            raise ClaimsFormatError(
+                f"the stored claims are of format {table.get('format', 1)}, expected {FORMAT}: "
+                f"run `nox -s claims` and store them again"
+            )
+        fields = {name: table[name] for name in cls.__dataclass_fields__}
+        trial = TrialCost(**table["trial"])
+        return cls(**fields | {"trial": trial, "rows": tuple(map(Row.from_json, table["rows"]))})
+
+    def count(self) -> str:
+        """How many rows have which verdict, in words; what stands below a row has none."""
+        own = [row.verdict for row in self.rows if row.role in (Role.CLAIM, Role.OURS)]
+        found = [(word, own.count(word)) for word in ClaimVerdict]
+        return ", ".join(f"{number} {word}" for word, number in found if number)

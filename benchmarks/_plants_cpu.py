@@ -1,0 +1,237 @@
+"""For each hot path the work that makes it slower by any share.
+
+A hot path that runs others' code runs their works too: `shared` says so, and a test looks.
+"""
+
+from __future__ import annotations
+
+from benchmarks._plants_kinds import Work
+
+CLAIMS = "optimizer/stores/claims.py"
+CONFIGURATION = "optimizer/configuration.py"
+EVALUATIONS = "optimizer/stores/evaluations.py"
+FILES = "optimizer/stores/records_files.py"
+GRID = "optimizer/_grid.py"
+GUARD = "optimizer/stores/guard.py"
+METADATA = "optimizer/stores/metadata.py"
+OWN_COPY = "optimizer/_own_copy.py"
+PARSING = "optimizer/stores/records_json.py"
+RECORDS = "optimizer/stores/records.py"
+REMEMBERING = "optimizer/stores/remembering.py"
+RESULTS = "optimizer/stores/results.py"
+SCHEMA = "optimizer/stores/_schema.py"
+SIGNATURE = "optimizer/signature.py"
+SPACE = "optimizer/space.py"
+TRACKER = "optimizer/backtest/tracker.py"
+TWIN = "optimizer/reference/grid.py"
+
+WITHOUT = ("study.QuietLoop",)
+"""Hot paths that run no code of ours, so that there is nothing to plant in."""
+
+_END = '        """\n'  # of a docstring: what follows is the first statement
+_SUM = "assert sum(range({n})) >= 0"
+_PER_1000 = "assert sum(range({n} * len(wanted) // 1000)) >= 0"
+
+_ADD = "        require_signature(signature)\n        return self._database.change(_ADD"
+SEEN = "        require_signature(signature)\n        return bool("
+_ADDING = "        wanted = require_signatures(signatures)\n        if not wanted:"
+ASKING = "        found: set[Signature] = set()"
+_MIGRATING = '    raw.execute("BEGIN IMMEDIATE")\n    try:\n        identity'
+_REMEMBERED = "            names = self._names.get((*params,)) or self._new_names((*params,))"
+_PARSED = (
+    '    """What `direct` gives for each; None where one needs more care. '
+    'Cost: less than one by one."""'
+)
+_COLUMNS = "        length = len(self)\n        columns: dict[str, Column] = {}"
+_FULFILLING = "        packed, text = pack(values), attributes_text(attributes)"
+_LOADING = "    trials: dict[int, Trial] = {}\n    problems: list[Problem] = []\n"
+
+_ADDERS = ("stores.AddEach", "stores.Settings", "study.MomentumStudy")
+_BATCHES = ("stores.AddBatch", "stores.Disk", "stores.Executemany")
+_CACHED = ("signature.Hits", "signature.Repeats", "signature.TrialKey", "signature.Warm")
+_EXPANDERS = ("space.GridColumns", "configuration.RunSavings")
+_LOADERS = ("records.LoadFolder", "records.LoadFolderOfJson")
+_SIGNERS = (
+    *("signature.Cold", "signature.Repeats", "signature.TrialKey", "study.MomentumStudy"),
+    *("evaluations.NextSession", "evaluations.Repeated", "evaluations.SingleFlight"),
+)
+
+_STORES = (
+    Work(*("stores.AddBatch", "n=1000", GUARD, _ADDING, _PER_1000), probe=40_000, shared=_BATCHES),
+    Work(
+        *("stores.AddEach", "n=1000", GUARD, _ADD, "assert signature is not self"),
+        probe=500,
+        shared=_ADDERS,
+    ),
+    Work("stores.Disk", "n=10000", SCHEMA, _MIGRATING, _SUM, probe=1_500_000),
+    Work(
+        *("stores.Executemany", "n=1000", GUARD, _ADDING, _PER_1000), probe=40_000, shared=_BATCHES
+    ),
+    Work(
+        *("stores.Forgotten", "n=5000", REMEMBERING),
+        *("            wanted = require_signatures(wanted)\n            unknown", _SUM),
+        probe=600_000,
+    ),
+    Work(
+        *("stores.Remembered", "n=5000", REMEMBERING),
+        *("        answers = self._answers()\n        wanted", _SUM),
+        probe=20_000,
+        shared=("stores.Forgotten", "stores.Remembered"),
+    ),
+    Work(
+        *("stores.SeenBatch", "n=1000", GUARD, ASKING, _PER_1000),
+        probe=40_000,
+        shared=("stores.Forgotten", "stores.SeenBatch"),
+    ),
+    Work("stores.SeenEach", "n=100", GUARD, SEEN, "assert signature is not self", probe=300),
+    Work("stores.Settings", "n=100", GUARD, _ADD, _SUM, probe=6_000, shared=_ADDERS),
+)
+
+_EVALUATIONS = (
+    Work(
+        *("evaluations.Claimed", "n=100", CLAIMS, _FULFILLING, _SUM),
+        probe=10_000,
+        shared=("evaluations.Claimed", "evaluations.SingleFlight"),
+    ),
+    Work(
+        *("evaluations.Front", "n=1000", EVALUATIONS),
+        *(_END + "        return self._look_up(\n            [", _SUM),
+        probe=150_000,
+        shared=("evaluations.Claimed", "evaluations.Front"),
+    ),
+    Work(
+        *("evaluations.NextSession", "n=100", EVALUATIONS),
+        *("        self.fingerprint = _require_fingerprint(fingerprint)", _SUM),
+        probe=250_000,
+    ),
+    Work(
+        *("evaluations.Repeated", "n=25", EVALUATIONS),
+        *(_END + "        row = (signature_of(params, self.space), pack(values)", _SUM),
+        probe=130_000,
+    ),
+    Work(
+        *("evaluations.SingleFlight", "n=10", CLAIMS),
+        *("            state = self._state(signature)\n            if not isinstance", _SUM),
+        probe=40_000,
+    ),
+)
+
+_RECORDS = (
+    Work(
+        *("records.FindResult", "n=100", RESULTS, "    name = absolute(path)\n    try:"),
+        "assert name is not os",
+        probe=600,
+        shared=("configuration.RunSavings", "records.FindResult"),
+    ),
+    Work(
+        *("records.KeepTrials", "n=100", RECORDS),
+        *(_END + "        return self._database.change(_ADD", _SUM),
+        probe=4_000,
+    ),
+    Work("records.LoadFolder", "n=100", FILES, _LOADING, _SUM, probe=90_000, shared=_LOADERS),
+    Work("records.LoadFolderOfJson", "n=100", FILES, _LOADING, _SUM, probe=90_000, shared=_LOADERS),
+    Work(
+        *("records.LoadTable", "n=100", RECORDS, "        loaded: dict[int, Trial] = {}", _SUM),
+        probe=35_000,
+        shared=("records.KeepTrials", "records.LoadTable"),
+    ),
+    Work(
+        *("records.ParseDirect", "n=100", PARSING, _PARSED, _SUM),
+        probe=100_000,
+        shared=("records.ParseDirect", *_LOADERS),
+    ),
+    Work(
+        *("metadata.WriteMetadata", "n=1000", METADATA),
+        "        self._require_open()\n        self._batch.update(",
+        "assert values is not self",
+        probe=400,
+    ),
+)
+
+_CONFIGURATION = (
+    Work(
+        *("configuration.DefaultConfig", "handed_out=frozen", CONFIGURATION),
+        *("        value, shared = self._file.value()", "assert value is not self"),
+        probe=200,
+        shared=("configuration.DefaultConfig", "configuration.RunSavings"),
+    ),
+    Work(
+        *("configuration.JsonAgain", "files=100", CONFIGURATION),
+        *("    given = os.fspath(path)", "assert given is not os"),
+        probe=600,
+    ),
+    Work(
+        *("configuration.RunSavings", "trials=100", GRID, _COLUMNS, _SUM),
+        probe=1_000_000,
+        shared=_EXPANDERS,
+    ),
+    Work(
+        *("configuration.ValueClone", "trials=1000", OWN_COPY),
+        *("    kind = type(value)\n    if kind is dict:", "assert kind is not value"),
+        probe=80,
+        shared=("configuration.JsonAgain", "configuration.ValueClone"),
+    ),
+)
+
+_SPACE = (
+    Work(
+        *("space.GridBacktrack", "combinations=3125", TWIN),
+        *("    current: dict[str, Any] = {}", _SUM),
+        probe=50_000,
+    ),
+    Work(
+        *("space.GridColumns", "combinations=100000", GRID, _COLUMNS, _SUM),
+        probe=25_000,
+        shared=_EXPANDERS,
+    ),
+    Work(
+        *("space.GridWalk", "combinations=3125", GRID, "        width = len(tails)", _SUM),
+        probe=130_000,
+    ),
+    Work(
+        *("space.StepDecimals", "trials=50", SPACE),
+        *('        for choices."""\n        return self._known(name).decimals', _SUM),
+        probe=230_000,
+    ),
+)
+
+_SIGNATURE = (
+    Work(
+        *("signature.Cold", "sets=1000", SIGNATURE),
+        "    kinds = (*params, *map(type, params.values()))",
+        "assert kinds is not params",
+        probe=300,
+        shared=_SIGNERS,
+    ),
+    *(
+        Work(
+            *(path, "sets=1000", SIGNATURE, _REMEMBERED, "assert names is not params"),
+            probe=probe,
+            shared=_CACHED,
+        )
+        for path, probe in zip(_CACHED, (100, 400, 250, 100), strict=True)
+    ),
+)
+
+_STUDIES = (
+    Work(
+        *("backtest.Track", "schedule=monthly", TRACKER),
+        "    _check_settings(*money, capital_mode)",
+        "assert sum(range({n} * prices.size // 100_000)) >= 0",
+        probe=6_000,
+        shared=("backtest.Track", "study.MomentumStudy"),
+    ),
+    Work(
+        *("study.MomentumStudy", "n_trials=200", GUARD, _ADD, _SUM),
+        probe=200_000,
+        shared=_ADDERS,
+    ),
+)
+
+CPU = (
+    *(*_STORES, *_SIGNATURE, *_STUDIES),
+    *(*_SPACE, *_CONFIGURATION, *_RECORDS, *_EVALUATIONS),
+)
+"""For each hot path what makes it slower by any share."""
+
+WORK_OF = {work.path: work for work in CPU}

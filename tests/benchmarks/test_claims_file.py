@@ -1,0 +1,155 @@
+"""claims.toml: as it is, and what its reader refuses."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import _claims_table, _registry
+from benchmarks._claims_table import ORDER, STUDY_TRIALS, Claim, Per, read_claims
+from benchmarks.gate.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES: dict[str, dict[str, Any]] = tomllib.loads(
+    _claims_table.FILE.read_text(encoding="utf-8"),
+)
+NEEDED = 'what = "slow → fast"\nsource = "A Report"\n'
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "claims.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+# --- the file of the project
+
+
+def test_every_claim_is_known_in_the_order_of_the_reports() -> None:
+    claims = read_claims()
+    assert tuple(claims) == ORDER
+    assert len(set(ORDER)) == len(ORDER) == 51
+    assert claims["dedup-insert"].reported == (332.0, 332.0)
+    assert claims["eff-overall"].reported == (2.5, 5.0)
+
+
+def test_every_row_names_its_report() -> None:
+    for name, table in TABLES.items():
+        assert len(table["source"].split()) > 2, f"{name}: the report's title"
+
+
+def test_what_it_names_is_there() -> None:
+    paths = {path.name: path for path in _registry.load()}
+    for claim in read_claims().values():
+        assert set(claim.also) <= set(paths), claim.name
+        assert claim.plain_path in {"", *paths}, claim.name
+        if claim.hot_path in paths and not isinstance(claim.trials, int):
+            cases = {case.label for case in paths[claim.hot_path].cases}
+            assert set(claim.trials) <= cases, claim.name
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if "tested_by" in TABLES[name]])
+def test_the_test_that_shows_a_claim_exists(name: str) -> None:
+    file, _, function = TABLES[name]["tested_by"].partition("::")
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_header_explains_every_field() -> None:
+    header = _claims_table.FILE.read_text(encoding="utf-8").partition("[dedup-insert]")[0]
+    for field in set(Claim.__dataclass_fields__) - {"name", "plain_path", "note"}:
+        assert f"# {field} " in header, field
+
+
+# --- the reader
+
+
+def test_all_fields_are_read(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        f"""[grid-expand]
+{NEEDED}hot_path = "space.GridColumns"
+reported = [1.2, 2]
+said = "words"
+per = "study"
+counted = {{ allocations = 5, peak_bytes = [2.0, 3.0] }}
+also = ["space.GridWalk"]
+plain = "numpy.meshgrid"
+plain_path = "space.GridPlain"
+because = "why"
+note = "more"
+""",
+    )
+    found = read_claims(file)["grid-expand"]
+    assert found == Claim(
+        name="grid-expand",
+        what="slow → fast",
+        source="A Report",
+        reported=(1.2, 2.0),
+        said="words",
+        hot_path="space.GridColumns",
+        per=Per.STUDY,
+        counted={"allocations": (5.0, 5.0), "peak_bytes": (2.0, 3.0)},
+        also=("space.GridWalk",),
+        plain="numpy.meshgrid",
+        plain_path="space.GridPlain",
+        because="why",
+        note="more",
+    )
+    assert found.paths == ("space.GridColumns", "space.GridWalk", "space.GridPlain")
+
+
+def test_a_claim_without_a_table_is_there_all_the_same(tmp_path: Path) -> None:
+    claims = read_claims(written(tmp_path, ""))
+    assert tuple(claims) == ORDER
+    assert claims["pool"] == Claim("pool")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[", r"claims\.toml is not TOML"),
+        (f"[a-claim]\n{NEEDED}", r"\[a-claim\] is no claim of the reports"),
+        (f'[pool]\n{NEEDED}hotpath = "x"', r"\[pool\] has an unknown field hotpath; known: "),
+        ('[pool]\nwhat = "x"', r"\[pool\] has no source"),
+        ('[pool]\nwhat = " "\nsource = "x"', r"\[pool\] has no what"),
+        (f"[pool]\n{NEEDED}reported = 1", "reported is 1; expected before / after"),
+        (f"[pool]\n{NEEDED}reported = [3, 2]", r"reported is \[3, 2\]"),
+        (f"[pool]\n{NEEDED}reported = [2]", r"reported is \[2\]"),
+        (f'[pool]\n{NEEDED}reported = "2x"', "reported is '2x'"),
+        (f"[pool]\n{NEEDED}reported = true", "reported is True"),
+        (f'[pool]\n{NEEDED}hot_path = "x"\nper = "day"', "per is 'day'; expected one of trial"),
+        (f'[pool]\n{NEEDED}hot_path = "x"\ntrials = -1', "trials is -1"),
+        (f'[pool]\n{NEEDED}hot_path = "x"\ntrials = 1.5', "trials is 1.5"),
+        (f'[pool]\n{NEEDED}hot_path = "x"\ntrials = {{ a = 0 }}', "trials is {'a': 0}"),
+        (
+            f'[pool]\n{NEEDED}hot_path = "x"\ncounted = {{ opens = 0.5 }}',
+            "counted.opens is 0.5",
+        ),
+        (f"[pool]\n{NEEDED}trials = 1", "but no hot_path to measure"),
+        (f'[pool]\n{NEEDED}hot_path = "x"\ntested_by = "y"', "expected one of them"),
+    ],
+)
+def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told) as caught:
+        read_claims(written(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("claim", "label", "trials"),
+    [
+        (Claim("x", trials=7), "n=10", 7),
+        (Claim("x", trials=7), "n=1", None),
+        (Claim("x", trials={"n=1": 1, "n=10": 10}), "n=1", 1),
+        (Claim("x", trials={"n=10": 10}), "n=1", None),
+        (Claim("x"), "n=10", None),
+        (Claim("x", per=Per.STUDY), "n=1", STUDY_TRIALS),
+    ],
+)
+def test_how_many_trials_the_work_stands_for(claim: Claim, label: str, trials: int | None) -> None:
+    assert claim.trials_at(label, judged="n=10") == trials

@@ -1,0 +1,202 @@
+"""A claim's row: its verdict, what is told of it, and its way through JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+from sample_claims import TRIAL, claim, line, measured, report, rows, spread
+
+from benchmarks._claims_measured import Spread
+from benchmarks._claims_report import ClaimsFormatError, ClaimsReport
+from benchmarks._claims_rows import (
+    ClaimVerdict,
+    Counted,
+    Line,
+    Role,
+    Row,
+    factor,
+    judge,
+    measured_row,
+    told_row,
+    with_plain,
+)
+from benchmarks._claims_table import Claim, Per, Range
+
+
+@pytest.mark.parametrize(
+    ("reported", "found", "verdict"),
+    [
+        ((100.0, 100.0), Spread(110.0, 100.1, 120.0), ClaimVerdict.EXCEEDED),
+        ((100.0, 100.0), Spread(110.0, 100.0, 120.0), ClaimVerdict.REPRODUCED),
+        ((100.0, 100.0), Spread(300.0, 90.0, 900.0), ClaimVerdict.REPRODUCED),
+        ((100.0, 100.0), Spread(90.0, 89.0, 91.0), ClaimVerdict.REPRODUCED),
+        ((100.0, 100.0), Spread(89.9, 80.0, 120.0), ClaimVerdict.NOT_REPRODUCED),
+        ((1.25, 1.25), Spread(0.5, 0.4, 0.6), ClaimVerdict.NOT_REPRODUCED),
+        ((2.0, 5.0), Spread(3.0, 2.9, 3.1), ClaimVerdict.REPRODUCED),
+        ((2.0, 5.0), Spread(1.8, 1.7, 1.9), ClaimVerdict.REPRODUCED),
+        ((2.0, 5.0), Spread(1.7, 1.7, 1.7), ClaimVerdict.NOT_REPRODUCED),
+        ((2.0, 5.0), Spread(6.0, 5.1, 7.0), ClaimVerdict.EXCEEDED),
+        (None, Spread(0.5, 0.4, 0.6), ClaimVerdict.WORKS),
+    ],
+)
+def test_the_whole_interval_decides_above_and_ten_percent_below(
+    reported: Range | None, found: Spread, verdict: ClaimVerdict
+) -> None:
+    assert judge(reported, found) is verdict
+
+
+def made(of: Claim, wall: float = 400.0, counted: Counted | None = None, case: str = "") -> Row:
+    case = case or "n=1000"
+    asked = line(claim=of, case=case, trials=of.trials_at(case, "n=1000"))
+    return measured_row(asked, measured(wall), counted or {}, TRIAL.seconds)
+
+
+def test_a_row_takes_its_fields_from_the_table() -> None:
+    found = made(claim(note="a note", plain="a library"))
+    assert (found.claim, found.hot_path, found.case) == (
+        "dedup-insert",
+        "stores.AddBatch",
+        "n=1000",
+    )
+    assert (found.what, found.source, found.said) == ("slow → fast", "A Report", "332x")
+    assert (found.reported, found.verdict) == ((332.0, 332.0), ClaimVerdict.EXCEEDED)
+    assert found.notes == ("a note", "plain libraries, not measured: a library")
+    assert [share.objective for share in found.shares] == ["trivial", "10 ms", "1 s"]
+    assert found.shares[2].slow == pytest.approx(0.00129 / (0.00129 + TRIAL.seconds + 1))
+
+
+def test_a_row_that_does_not_reproduce_says_why() -> None:
+    assert made(claim(because="of X"), wall=2.0).notes == ("not reproduced, because of X",)
+    assert made(claim(), wall=2.0).notes == ("not reproduced, because of what nobody looked into",)
+    assert made(claim(because="of X")).notes == ()
+    wide = measured_row(line(), measured(290.0, wide=0.2), {}, TRIAL.seconds)
+    assert wide.notes == ("not reproduced, because the interval is too wide to tell",)
+
+
+def test_a_row_at_another_case_says_so() -> None:
+    (elsewhere, no_share) = made(claim(), case="n=100").notes
+    assert elsewhere == "measured at n=100; the claim is judged at n=1000"
+    assert no_share == "claims.toml says of no trials at n=100: no share of a trial"
+    found = made(claim(trials={"n=100": 100}), case="n=100")
+    assert found.notes == ("measured at n=100; the claim is judged at n=1000",)
+    assert len(found.shares) == 3
+
+
+@pytest.mark.parametrize(
+    ("reported", "counts", "verdict", "told"),
+    [
+        (None, (100, 10), ClaimVerdict.EXCEEDED, "reported 5x, counted 100 → 10, 10x"),
+        (None, (100, 20), ClaimVerdict.REPRODUCED, "reported 5x, counted 100 → 20, 5x"),
+        (None, (100, 90), ClaimVerdict.NOT_REPRODUCED, "counted 100 → 90, 1.111x"),
+        (None, (100, 0), ClaimVerdict.EXCEEDED, "counted 100 → 0, infx"),
+        ((2.0, 2.0), (100, 90), ClaimVerdict.NOT_REPRODUCED, "1.111x"),
+        ((900.0, 900.0), (100, 10), ClaimVerdict.NOT_REPRODUCED, "10x"),
+    ],
+)
+def test_counts_are_judged_beside_time_and_the_worst_counts(
+    reported: Range | None, counts: tuple[int, int], verdict: ClaimVerdict, told: str
+) -> None:
+    asked = claim(reported=reported, counted={"allocations": (5.0, 5.0)})
+    found = made(asked, counted={"allocations": counts})
+    assert found.verdict is verdict
+    assert found.notes[0].startswith("allocations: ")
+    assert told in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("reported", "verdict"),
+    [(None, ClaimVerdict.FAILED), ((332.0, 332.0), ClaimVerdict.EXCEEDED)],
+)
+def test_counts_that_cannot_be_had_are_told(reported: Range | None, verdict: ClaimVerdict) -> None:
+    asked = line(claim=claim(reported=reported, counted={"allocations": (5.0, 5.0)}))
+    found = measured_row(asked, measured(400.0), {}, TRIAL.seconds, "no memray")
+    assert found.verdict is verdict
+    assert found.notes == ("not counted: no memray",)
+    assert found.measured is not None
+
+
+def test_a_range_of_counts_is_told_as_one() -> None:
+    asked = claim(counted={"peak_bytes": (1.67, 2.5)})
+    (note,) = made(asked, counted={"peak_bytes": (1_000, 500)}).notes
+    assert note == "peak bytes: reported 1.67-2.5x, counted 1,000 → 500, 2x"
+
+
+def test_factors_of_nothing() -> None:
+    assert factor(0, 0) == 1.0
+    assert factor(3, 0) == math.inf
+    assert factor(0, 3) == 0.0
+
+
+def test_what_stands_beside_a_claim_is_measured_and_not_judged() -> None:
+    beside = measured_row(line(Role.BESIDE, "stores.AddEach"), measured(2.0), {}, TRIAL.seconds)
+    assert (beside.reported, beside.said, beside.notes) == (None, "", ())
+    assert beside.verdict is ClaimVerdict.OURS
+    assert len(beside.shares) == 3
+
+
+def test_the_claims_row_learns_how_it_stands_against_plain_libraries() -> None:
+    own, beside, plain, *_ = with_plain(rows())
+    assert own.before_plain == spread(1.25)
+    assert beside.before_plain is None
+    assert plain.before_plain is None
+    assert [row.before_plain for row in with_plain(rows()[:2])] == [None, None]
+
+
+def test_what_is_not_built_names_the_plain_way() -> None:
+    row = told_row(Line(Role.CLAIM, claim("pool", hot_path="", plain="a pool")))
+    assert row.verdict is ClaimVerdict.NOT_BUILT
+    assert row.notes == ("plain libraries: a pool",)
+    assert row.name == "pool"
+    missing = told_row(Line(Role.CLAIM, claim("pool", hot_path="workers.Pool")))
+    assert missing.verdict is ClaimVerdict.NOT_BUILT
+    assert missing.notes == ("the suites declare no workers.Pool yet",)
+
+
+def test_what_a_test_shows_works() -> None:
+    row = told_row(Line(Role.CLAIM, claim("space-cap", hot_path="", tested_by="tests/x.py::y")))
+    assert row.verdict is ClaimVerdict.WORKS
+    assert row.notes == ("shown by pytest tests/x.py::y, not here",)
+
+
+@pytest.mark.parametrize(
+    ("per", "trials", "told"),
+    [
+        (Per.TRIAL, 1_000, "1,000 trials"),
+        (Per.TRIAL, 1, "1 trial"),
+        (Per.STUDY, 100, "once in 100 trials"),
+        (Per.OBJECTIVE, 100, "100 objectives"),
+        (Per.RUN, 200, "200 whole trials"),
+        (Per.TRIAL, None, "-"),
+    ],
+)
+def test_what_the_work_stands_for(per: Per, trials: int | None, told: str) -> None:
+    assert dataclasses.replace(rows()[0], per=per, trials=trials).stands_for == told
+
+
+# --- the file
+
+
+def test_a_report_comes_back_from_its_file(tmp_path: Path) -> None:
+    before = report(rows=tuple(with_plain(rows())), quick=True)
+    file = tmp_path / "not there yet" / "claims.json"
+    before.write(file)
+    table = json.loads(file.read_text(encoding="utf-8"))
+    assert ClaimsReport.from_json(table) == before
+    assert ClaimsReport.from_json(table | {"machine": "another"}).machine == "another"
+    assert [entry.name for entry in file.parent.iterdir()] == ["claims.json"]
+
+
+@pytest.mark.parametrize(("found", "told"), [({}, "format 1,"), ({"format": 3}, "format 3,")])
+def test_another_format_says_what_to_do(found: dict[str, int], told: str) -> None:
+    with pytest.raises(ClaimsFormatError, match=rf"{told} expected 2: run `nox -s claims`"):
+        ClaimsReport.from_json(found)
+
+
+def test_the_verdicts_are_counted_without_what_stands_below() -> None:
+    assert report().count() == (
+        "1 exceeded, 1 not reproduced, 1 works, 1 not built yet, 1 not reported, 1 not measured"
+    )
