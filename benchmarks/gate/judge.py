@@ -159,13 +159,21 @@ def claim_floor(case: dict[str, Any], baseline: Baseline, here: Environment) -> 
     return max(floors, default=None)
 
 
-def judge_claim(path: str, case: str, outcome: Outcome, floor: float | None) -> list[Finding]:
-    """Whether the speedup over the slow way still holds."""
+def judge_claim(
+    path: str, case: str, outcome: Outcome, floor: float | None, promised: float | None = None
+) -> list[Finding]:
+    """Whether the speedup over the slow way still holds.
+
+    A ratio below the stored one only raises the suspicion: what the baseline's code does not reach
+    here and now either is no loss. What is `promised` for any machine must hold all the same.
+    """
     if outcome.claim is None or floor is None:
         return []
     now, worse = outcome.claim, False
     if outcome.claim_spread is not None:
         now, _, high = outcome.claim_spread
+        if outcome.claim_base is not None:
+            floor = max(promised or 0.0, min(floor, LOST_CLAIM * outcome.claim_base))
         worse = high < floor
     sentence = (
         f"{path}[{case}], claim: after is {now:.3g} times as fast as before, "

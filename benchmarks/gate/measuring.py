@@ -21,7 +21,7 @@ from .harness import Side, WorkerProcess
 from .instruments import Kind, counted_by
 from .outcome import Key, Outcomes, Progress, SecondLook, pair_core
 from .pairs import PairedCpu
-from .ratio import claim_ratio, interleave
+from .ratio import claim_ratios, interleave
 from .rules import SLOWER_WALL, WALL_AGAIN, CpuRule, counter_decreased, counter_increased
 
 Described = dict[str, Any]  # one hot path, as a worker describes it
@@ -190,13 +190,8 @@ class Measurement:
         for key in waiting:
             found, floor = self.outcomes[key].claim, floors[key]
             if found is not None and floor is not None and found < floor:
-                self.progress(f"claim of {key[0]}[{key[1]}] again, in fresh processes")
-                try:
-                    ratio = claim_ratio(self.head, key)
-                except GateError as error:
-                    self.outcomes[key].fail(error)
-                else:
-                    self.outcomes[key].claim_spread = (ratio.cpu, ratio.low, ratio.high)
+                self.progress(f"claim of {key[0]}[{key[1]}] again, both sides by turns")
+                self._claim_again(key)
 
     def _note_unjudged_claims(self, judged: set[str]) -> None:
         claiming = {path["name"] for path in self.judged if "claim" in path["witnesses"]}
@@ -209,6 +204,17 @@ class Measurement:
     def _claim(self, worker: WorkerProcess, key: Key) -> None:
         found = interleave(worker, key, rounds=CLAIM_ROUNDS)
         self.outcomes[key].claim = found.ratio("cpu_s")
+
+    def _claim_again(self, key: Key) -> None:
+        baseline = self.baselines[key[0]]
+        sides = [self.head, *([self.base(baseline)] if key[1] in baseline.ratios else [])]
+        try:
+            now, *then = claim_ratios(sides, key)
+        except GateError as error:
+            self.outcomes[key].fail(error)
+            return
+        self.outcomes[key].claim_spread = (now.cpu, now.low, now.high)
+        self.outcomes[key].claim_base = then[0].low if then else None
 
     def claim_floor(self, path: Described, case: dict[str, Any]) -> float | None:
         """The least before/after ratio that is no failure; None if nothing is promised."""

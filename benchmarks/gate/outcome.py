@@ -27,6 +27,7 @@ class Outcome:
     cpu_s: float | None = None  # this code's CPU seconds a call, to say how large the body is
     claim: float | None = None  # before / after of CPU time, one process
     claim_spread: tuple[float, float, float] | None = None  # again: ratio, its bounds
+    claim_base: float | None = None  # the lower bound of the baseline's code, at the same time
     agree: bool | None = None
     error: GateError | None = None
     skipped: set[str] = field(default_factory=set)  # the sides on which the suite skips the case

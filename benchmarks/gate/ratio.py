@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import BodyRaisedError, NotMeasuredError
@@ -46,15 +47,28 @@ class Interleaved:
 def claim_ratio(side: Side, key: Key, *, quick: bool = False) -> Ratio:
     """Interleave before and after in fresh processes; `quick` takes two processes.
 
-    Raises `BodyRaisedError` where the sides disagree: then no time of theirs counts.
+    Raises `BodyRaisedError` where before and after disagree: then no time of theirs counts.
     """
-    found: list[Interleaved] = []
+    return claim_ratios([side], key, quick=quick)[0]
+
+
+def claim_ratios(sides: Sequence[Side], key: Key, *, quick: bool = False) -> list[Ratio]:
+    """`claim_ratio` of each side; their processes take turns, so that a bad moment meets them all.
+
+    Raises as `claim_ratio`.
+    """
+    found: list[list[Interleaved]] = [[] for _ in sides]
     processes = 2 if quick else PROCESSES
-    while len(found) < processes:
-        with WorkerProcess(side, core=pair_core()) as worker:
-            found.append(interleave(worker, key, compare=not found))
-        if found[-1].before["wall_s"] > LONG_S:
-            processes = min(processes, 3)
+    while len(found[-1]) < processes:
+        for side, mine in zip(sides, found, strict=True):
+            with WorkerProcess(side, core=pair_core()) as worker:
+                mine.append(interleave(worker, key, compare=not mine))
+            if mine[-1].before["wall_s"] > LONG_S:
+                processes = min(processes, 3)
+    return [_ratio(each) for each in found]
+
+
+def _ratio(found: Sequence[Interleaved]) -> Ratio:
     cpu = [math.log(one.ratio("cpu_s")) for one in found]
     mean, spread = statistics.fmean(cpu), 3 * statistics.stdev(cpu) / math.sqrt(len(cpu))
     return Ratio(

@@ -269,7 +269,8 @@ class Run:
             findings += judge.judge_counters(*key, outcome)
             findings += judge.judge_cpu(*key, outcome, self.rule, baseline)
             findings += judge.judge_wall(*key, outcome)
-            findings += judge.judge_claim(*key, outcome, measurement.claim_floor(path, case))
+            floor = measurement.claim_floor(path, case)
+            findings += judge.judge_claim(*key, outcome, floor, case["cpu_floor"])
             findings += judge.missing(name, case, path["witnesses"], outcome, exempt)
         if baseline is None:
             return findings + (self._say_new(path) if new else [])

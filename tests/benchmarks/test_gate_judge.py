@@ -278,6 +278,24 @@ def test_a_lost_claim_must_be_lost_in_fresh_processes_too(
     assert judge.judge_claim(PATH, CASE, lost, None) == []
 
 
+@pytest.mark.parametrize(
+    ("base", "promised", "code"),
+    [
+        (20.0, None, 1),  # the baseline's code reaches what is stored, and more
+        (10.3, None, 0),  # it reaches no more here and now
+        (10.3, 9.8, 1),  # what is promised must hold anywhere
+        (10.3, 5.0, 0),
+    ],
+)
+def test_a_claim_is_lost_only_to_the_baselines_code_here_and_now(
+    base: float, promised: float | None, code: int
+) -> None:
+    lost = Outcome(claim=9.0, claim_spread=(9.4, 9.2, 9.6), claim_base=base)
+    (found,) = judge.judge_claim(PATH, CASE, lost, 10.0, promised)
+    assert found.code == code
+    assert (found.before == 10.0) is (base == 20.0)
+
+
 def test_the_stored_ratio_counts_on_the_same_processor_and_packages_only() -> None:
     here = BASELINE.environment
     stored = replace(BASELINE, ratios={CASE: {"cpu": 20.0, "low": 19.0}})
