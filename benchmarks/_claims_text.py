@@ -45,7 +45,7 @@ def readme_lines(report: ClaimsReport) -> list[str]:
         (
             label(row),
             reported(row.reported),
-            f"{row.measured.wall.ratio:,.3g}x" if row.measured else "-",
+            f"{ratio(row.measured.wall.ratio)}x" if row.measured else "-",
             times(row),
             *savings(row),
             verdict(row),
@@ -114,11 +114,16 @@ def reported(figures: Range | None) -> str:
     if figures is None:
         return "-"
     least, most = figures
-    return f"{least:,.4g}x" if least == most else f"{least:,.3g}-{most:,.3g}x"
+    return f"{least:,.4g}x" if least == most else f"{ratio(least)}-{ratio(most)}x"
+
+
+def ratio(value: float) -> str:
+    """Three digits, or all of a large number; never a power of ten."""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:,.3g}"
 
 
 def spread(found: Spread) -> str:
-    return f"{found.ratio:,.3g}x ({found.low:,.3g}-{found.high:,.3g})"
+    return f"{ratio(found.ratio)}x ({ratio(found.low)}-{ratio(found.high)})"
 
 
 def times(row: Row) -> str:
@@ -144,7 +149,7 @@ def verdict(row: Row) -> str:
         return "-"
     if row.before_plain is None:
         return str(row.verdict)
-    return f"{row.verdict}; {row.before_plain.ratio:,.3g}x the plain way"
+    return f"{row.verdict}; {ratio(row.before_plain.ratio)}x the plain way"
 
 
 def percent(share: float) -> str:

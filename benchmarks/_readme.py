@@ -128,32 +128,7 @@ def _bench() -> list[str]:
 
 
 def _claims() -> list[str]:
-    report = _read("claims")
-    if "format" not in report:  # stored before the claims had shares of a trial
-        return _claims_of_format_1(report)
-    return readme_lines(ClaimsReport.from_json(report))
-
-
-def _claims_of_format_1(report: dict[str, Any]) -> list[str]:
-    rows = []
-    for row in report["rows"]:
-        ratio = row["measured"]
-        rows.append(
-            (
-                f"{row['hot_path']}[{row['case']}]",
-                f"{row['reported']:,.4g}x" if row["reported"] else "-",
-                f"{ratio['wall']:,.3g}x",
-                f"{ratio['cpu']:,.3g}x",
-                f"{seconds(ratio['before_s'])} → {seconds(ratio['after_s'])}",
-                row["verdict"],
-            )
-        )
-    head = ("hot path", "reported", "wall", "CPU", "before → after (wall)", "verdict")
-    return [
-        f"{report['date'][:10]}, {report['machine']}, Python {report['python']}; "
-        f"speedup = before / after",
-        *table(head, rows, right=(1, 2, 3)),
-    ]
+    return readme_lines(ClaimsReport.from_json(_read("claims")))
 
 
 if __name__ == "__main__":

@@ -34,16 +34,6 @@ def test_a_stored_run_is_shown(stored: Path) -> None:
     assert _readme._claims() == readme_lines(report())
 
 
-def test_a_run_that_was_stored_before_can_still_be_shown(stored: Path) -> None:
-    stored.write_text(json.dumps(OLD), encoding="utf-8")
-    lines = _readme._claims()
-    assert lines[0] == "2026-01-02, a machine, Python 3.11.7; speedup = before / after"
-    assert lines[-1].split() == [
-        *("stores.AddBatch[n=1000]", "332x", "549x", "283x"),
-        *("854", "ms", "→", "1.56", "ms", "exceeded"),
-    ]
-
-
 def test_an_unknown_format_is_told_and_the_readme_left(
     stored: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
