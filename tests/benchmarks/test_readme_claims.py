@@ -1,4 +1,4 @@
-"""The README's table of claims comes from a stored run, of today's format or the one before."""
+"""The README's table of claims comes from a stored run of today's format."""
 
 from __future__ import annotations
 
@@ -11,15 +11,6 @@ from sample_claims import report
 
 from benchmarks import _readme, _registry
 from benchmarks._claims_text import readme_lines
-
-OLD_ROW = {
-    "hot_path": "stores.AddBatch",
-    "case": "n=1000",
-    "reported": 332.0,
-    "measured": {"wall": 549.2, "cpu": 283.0, "before_s": 0.854, "after_s": 0.00156},
-    "verdict": "exceeded",
-}
-OLD = {"date": "2026-01-02T03", "machine": "a machine", "python": "3.11.7", "rows": [OLD_ROW]}
 
 
 @pytest.fixture(name="stored")
