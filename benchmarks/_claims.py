@@ -49,8 +49,8 @@ print them beside what is reported: wall and CPU ratios with intervals, what the
 and the verdict. Hot paths of which no report speaks come last.
 """
 _EPILOG = """\
-verdicts: exceeded (all of the interval lies above), reproduced (at most 10% below), not reproduced,
-works (no speed claim), not built yet, not measured.
+verdicts: exceeded (all of the interval lies above), reproduced (at most a tenth of the gain
+below), not reproduced, works (no factor is reported), not built yet, not measured.
 
 exit codes: 0, whatever the verdicts; 2 where a hot path raised or its sides disagree, or the
 command makes no sense; 3 where one was not measured; 130 interrupted: what was measured is printed,

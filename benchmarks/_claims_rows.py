@@ -12,7 +12,7 @@ from benchmarks._claims_measured import Measured, Spread
 from benchmarks._claims_share import Share, shares
 from benchmarks._claims_table import STUDY_TRIALS, Claim, Per, Range
 
-NEAR = 0.10  # a row reproduces where the measured ratio is at most this far below the reported
+NEAR = 0.10  # a row reproduces where the measured gain is at most this far below the reported
 
 
 class ClaimVerdict(enum.StrEnum):
@@ -114,16 +114,21 @@ class Row:
 def judge(reported: Range | None, measured: Spread) -> ClaimVerdict:
     """Wall time against wall time, as the reports measured.
 
-    Exceeded where all of the interval lies above what is reported, reproduced where the ratio is
-    at most `NEAR` below the least that is; what a report gives no factor for works.
+    Exceeded where all of the interval lies above what is reported, reproduced where the gain over 1
+    is at most `NEAR` below the least that is; what a report gives no factor for works.
     """
     if reported is None:
         return ClaimVerdict.WORKS
     least, most = reported
     if measured.low > most:
         return ClaimVerdict.EXCEEDED
-    near = measured.ratio >= least * (1 - NEAR)
+    near = measured.ratio >= nearly(least)
     return ClaimVerdict.REPRODUCED if near else ClaimVerdict.NOT_REPRODUCED
+
+
+def nearly(reported: float) -> float:
+    """The least ratio that reproduces: of a gain of a tenth, a tenth less is 1.09, not 0.99."""
+    return 1 + (reported - 1) * (1 - NEAR)
 
 
 def judge_counts(claim: Claim, counted: Counted) -> list[ClaimVerdict]:
@@ -176,7 +181,7 @@ def _claim_notes(line: Line, verdict: ClaimVerdict, wall: Spread) -> list[str]:
     """What a claim's own row tells beside its figures."""
     claim, notes = line.claim, []
     if verdict is ClaimVerdict.NOT_REPRODUCED:
-        reached = claim.reported is not None and wall.high >= claim.reported[0] * (1 - NEAR)
+        reached = claim.reported is not None and wall.high >= nearly(claim.reported[0])
         unknown = "the interval is too wide to tell" if reached else "of what nobody looked into"
         notes.append(f"not reproduced, because {claim.because or unknown}")
     if line.case != line.judged:
