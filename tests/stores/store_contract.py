@@ -316,7 +316,7 @@ class StoreContract:
         cache.put(sig(1), 1.0)
         assert cache.get(sig(1)) is not None
         assert cache.get(sig(1)) is not None
-        time.sleep(0.35)
+        time.sleep(0.35)  # past its age; the database's clock cannot be set
         assert cache.get(sig(1)) is None
 
     def test_the_one_used_longest_ago_makes_room(self, store: Any) -> None:
@@ -469,7 +469,7 @@ class StoreContract:
         assert theirs.wait(sig(1), 0.01).owner == claim.owner
         with ThreadPoolExecutor(2) as threads:
             waiting = [threads.submit(theirs.wait, sig(1), 20) for _ in range(2)]
-            time.sleep(0.05)
+            time.sleep(0.05)  # both wait by then; the answer is the same if not
             mine.fulfil(claim, 3.0)
             assert [each.result().value for each in waiting] == [3.0, 3.0]
 
@@ -487,7 +487,7 @@ class StoreContract:
 
         def objective(params: Any) -> float:
             started.append(params["x"])
-            time.sleep(0.02)
+            time.sleep(0.02)  # long enough for the other threads to ask meanwhile
             return float(params["x"])
 
         sides = [store.claims(ONE), other.claims(ONE)]
@@ -552,7 +552,7 @@ class StoreContract:
 
         def slow(params: Any) -> float:
             inside.set()
-            time.sleep(1.0)
+            time.sleep(1.0)  # more than two leases: without renewal it is lost
             return 1.0
 
         mine, theirs = store.claims(ONE, lease_s=0.4), other.claims(ONE, lease_s=0.4)

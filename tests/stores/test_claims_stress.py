@@ -26,7 +26,7 @@ seed, count, pause_s, lease_s = (float(text) for text in sys.argv[3:7])
 log = os.open(sys.argv[2], os.O_APPEND | os.O_WRONLY | os.O_CREAT)
 def objective(params):
     os.write(log, b"%d\\n" % params["x"])
-    time.sleep(pause_s)
+    time.sleep(pause_s)  # the evaluation: long enough to be killed in
     return params["x"] / 4
 order = list(range(int(count)))
 random.Random(seed).shuffle(order)
@@ -99,7 +99,7 @@ def test_killed_workers_cost_one_start_each(
         victim = worker(-kill)
         assert victim.stdout is not None
         first = victim.stdout.readline()
-        time.sleep(rng.uniform(0, 0.2))
+        time.sleep(rng.uniform(0, 0.2))  # so that each kill meets another moment of its work
         victim.kill()
         rest, err = victim.communicate()
         assert victim.returncode == -9, err  # else it had finished: make the work longer
@@ -168,5 +168,5 @@ def test_heartbeats_end(path: Path) -> None:
         deadline_s = time.monotonic() + 20
         while threading.active_count() > before:
             assert time.monotonic() < deadline_s
-            time.sleep(0.02)
+            time.sleep(0.02)  # a look every so often, until the deadline
         assert cache.get(sig(1)) is None
