@@ -69,7 +69,7 @@ SQL = (
         "an fsync for each commit (synchronous=FULL)",
         ("stores.AddBatch",),
         (Edit(CONNECTION, '"process": "NORMAL",', '"process": "FULL",'),),
-        ("fsyncs",),
+        ("fsyncs", "synchronous"),
         silent=("statements", "commits", "bytecodes", "c_calls"),
         needs=("fsyncs",),
         quick=True,
@@ -103,7 +103,7 @@ BLIND_SPOTS = (
         "a gather in random order",
         ("stores.SeenBatch",),
         (Edit(GUARD, _ORDER, "_ORDER = np.random.default_rng(1).permutation(2**20)"),),
-        ("cpu",),
+        ("cpu", "claim"),
         silent=("bytecodes", "instructions", "c_calls", "python_calls"),
         prior=(
             after(GUARD, _IMPORTS, "import numpy as np"),

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from benchmarks import _records
 from benchmarks._records import LedgerError, Record
-from benchmarks.gate.rules import CLEARED_AFTER, CpuRule, Paired, log_ratio
+from benchmarks.gate.rules import CONVICTED_AFTER, CpuRule, Paired, log_ratio
 
 WINDOWS, BOOTSTRAP = "contiguous windows", "bootstrap"
 SEED = 20
@@ -164,11 +164,11 @@ def _judged(pairs: Sequence[float], rule: CpuRule, added: float, tally: list[int
 
 def slower(first: Sequence[float], second: Sequence[float], rule: CpuRule) -> bool:
     """What the gate would say of these pairs: both stages, and the early end of the second."""
-    if not Paired(tuple(first)).suspect(rule) or not Paired(tuple(second)).slower(rule):
+    if not Paired(tuple(first)).suspect(rule):
         return False
-    # Asked last, since it is asked after every pair: it can only clear.
-    ends = range(CLEARED_AFTER, len(second))
-    return not any(Paired(tuple(second[:end])).cleared(rule) for end in ends)
+    taken = (Paired(tuple(second[:end])) for end in range(CONVICTED_AFTER, len(second)))
+    settled = (paired for paired in taken if paired.settled(rule))
+    return next(settled, Paired(tuple(second))).slower(rule)
 
 
 def upper_bound(red: int, of: int, confidence: float = 0.95) -> float:

@@ -6,7 +6,8 @@ they are put into memory here, so that no compiler is needed.
 
 What is counted: instructions of user code, of every thread (valgrind runs one at a time).
 Not counted: the kernel, child processes, and what happens inside malloc and free: how long they
-search depends on all that the process did before (the memory witness counts allocations). Valgrind
+search, and whether calloc clears or realloc copies, depends on all that the process did before
+(the memory witness counts allocations, CPU time sees what they cost). Valgrind
 shows every program the same processor (one with AVX2, without AVX-512), so the code that numba or
 OpenBLAS choose is not quite the one that runs outside; and Python takes its memory from libc here,
 which repeats better.

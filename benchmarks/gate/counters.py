@@ -2,8 +2,8 @@
 
 Three passes, each on a fresh state, because one instrument would count another's work:
 
-    SQL and files   statements, SQLite steps, commits, files opened, listings, processes started;
-                    under strace also fsyncs
+    SQL and files   statements, SQLite steps, commits, how strictly they are synchronized, files
+                    opened, listings, processes started; under strace also fsyncs
     bytecodes       `sys.monitoring` where there is one (3.12+), else `sys.settrace`; the two
                     differ by a few and are never compared with each other
     calls           Python and C calls by `sys.setprofile`
@@ -44,6 +44,9 @@ _EVENTS = {
 }
 # Statements that commit nothing of their own. (A WITH may write: it counts, as a write would.)
 _READ_ONLY = frozenset({"SELECT", "PRAGMA", "BEGIN", "EXPLAIN", "ROLLBACK", "SAVEPOINT"})
+# `PRAGMA synchronous`: a commit counts as much as its connection's setting, FULL unless it was set.
+_SYNCHRONOUS = {"OFF": 0, "NORMAL": 1, "FULL": 2, "EXTRA": 3}
+_SETS_SYNCHRONOUS = re.compile(r"\s*PRAGMA\s+(?:\w+\.)?SYNCHRONOUS\s*[=(]\s*['\"]?(\w+)", re.I)
 LARGEST = 100  # functions that details name
 _MARKER_FD = 2**30  # no file: its fsync fails at once and does nothing but show up in strace's log
 
@@ -92,7 +95,7 @@ class CallCounter:
                 body.after()
             finally:
                 self._on = False
-        names = {*_EVENTS.values(), "statements", "steps", "commits"}
+        names = {*_EVENTS.values(), "statements", "steps", "commits", "synchronous"}
         if self._fsync_log is not None:
             names.add("fsyncs")
         return {name: self._seen[name] for name in sorted(names)}
@@ -135,9 +138,10 @@ class CallCounter:
     def _watch(self, connection: sqlite3.Connection) -> None:
         """Follow a connection, without a reference that would keep it open."""
         inside = False  # a transaction
+        strict = _SYNCHRONOUS["FULL"]
 
         def statement(text: str) -> None:
-            nonlocal inside
+            nonlocal inside, strict
             words = text.upper().rstrip("; ").split()
             first = words[0] if words else ""
             if self._on:
@@ -146,6 +150,9 @@ class CallCounter:
                     self._things["SQL statements"][_without_values(text)] += 1
                 if first in {"COMMIT", "END"} or not (inside or first in _READ_ONLY):
                     self._seen["commits"] += 1
+                    self._seen["synchronous"] += strict
+            if first == "PRAGMA" and (found := _SETS_SYNCHRONOUS.match(text)):
+                strict = _synchronous(found[1], strict)
             if first in {"BEGIN", "COMMIT", "END"} or (first == "ROLLBACK" and "TO" not in words):
                 inside = first == "BEGIN"
 
@@ -176,6 +183,13 @@ def _fsyncs(log: Path | None, seen: Counter[str]) -> Iterator[None]:
     # A call that blocks is split in two lines; the first half ends in "<unfinished ...>".
     calls = [line for line in lines if "sync" in line and "resumed>" not in line]
     seen["fsyncs"] = sum(f"({_MARKER_FD})" not in line for line in calls)
+
+
+def _synchronous(setting: str, before: int) -> int:
+    """What SQLite makes of a setting's word or number."""
+    if setting.isdecimal():
+        return min(int(setting), _SYNCHRONOUS["EXTRA"])
+    return _SYNCHRONOUS.get(setting.upper(), before)
 
 
 def _mark() -> None:

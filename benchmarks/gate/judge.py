@@ -172,9 +172,11 @@ def judge_claim(
     now, worse = outcome.claim, False
     if outcome.claim_spread is not None:
         now, _, high = outcome.claim_spread
-        if outcome.claim_base is not None:
-            floor = max(promised or 0.0, min(floor, LOST_CLAIM * outcome.claim_base))
         worse = high < floor
+        if outcome.claim_base is not None and outcome.claim_kept is not None:
+            broken = promised is not None and high < promised
+            worse = outcome.claim_kept < LOST_CLAIM or broken
+            floor = promised if promised and broken else LOST_CLAIM * outcome.claim_base
     sentence = (
         f"{path}[{case}], claim: after is {now:.3g} times as fast as before, "
         f"at least {floor:.3g} expected"

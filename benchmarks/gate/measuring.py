@@ -21,12 +21,13 @@ from .harness import Side, WorkerProcess
 from .instruments import Kind, counted_by
 from .outcome import Key, Outcomes, Progress, SecondLook, pair_core
 from .pairs import PairedCpu
-from .ratio import claim_ratios, interleave
+from .ratio import claim_kept, claim_ratio, interleave
 from .rules import SLOWER_WALL, WALL_AGAIN, CpuRule, counter_decreased, counter_increased
 
 Described = dict[str, Any]  # one hot path, as a worker describes it
 
 CLAIM_ROUNDS = 3
+CLAIM_LOOKS = 3  # processes that look at a claim before both sides are measured by turns
 NOTHING_STORED = "nothing is stored"
 # How many processes a second look counts in: what differs from process to process by itself (how
 # far its threads came, say) must be neither an increase nor a gain.
@@ -159,7 +160,7 @@ class Measurement:
             names = ", ".join(f"{path}[{case}]" for ks in suspects.values() for path, case in ks)
             self.progress(f"a second look at {names}")
             rule = self.rule
-            pairs.measure(suspects, rule.second_pairs, "second", lambda p: p.cleared(rule))
+            pairs.measure(suspects, rule.second_pairs, "second", lambda p: p.settled(rule))
         slower = _only(groups, self._slow_wall)
         if slower:
             pairs.measure_wall(slower, WALL_AGAIN)
@@ -185,13 +186,18 @@ class Measurement:
         self._note_unjudged_claims({path for path, _ in waiting})
         if waiting:
             self.progress(f"claims: before against after of {len(waiting)} cases")
-        core = pair_core()
-        exact.each_case(self.head, waiting, self._claim, self.outcomes, Lanes(), core=core)
+        for _ in range(CLAIM_LOOKS):
+            exact.each_case(
+                self.head, waiting, self._claim, self.outcomes, Lanes(), core=pair_core()
+            )
+            waiting = [key for key in waiting if self._lost(key, floors[key])]
         for key in waiting:
-            found, floor = self.outcomes[key].claim, floors[key]
-            if found is not None and floor is not None and found < floor:
-                self.progress(f"claim of {key[0]}[{key[1]}] again, both sides by turns")
-                self._claim_again(key)
+            self.progress(f"claim of {key[0]}[{key[1]}] again, both sides by turns")
+            self._claim_again(key)
+
+    def _lost(self, key: Key, floor: float | None) -> bool:
+        found = self.outcomes[key].claim
+        return found is not None and floor is not None and found < floor
 
     def _note_unjudged_claims(self, judged: set[str]) -> None:
         claiming = {path["name"] for path in self.judged if "claim" in path["witnesses"]}
@@ -203,18 +209,21 @@ class Measurement:
 
     def _claim(self, worker: WorkerProcess, key: Key) -> None:
         found = interleave(worker, key, rounds=CLAIM_ROUNDS)
-        self.outcomes[key].claim = found.ratio("cpu_s")
+        self.outcomes[key].claim_looks.append(found.ratio("cpu_s"))
 
     def _claim_again(self, key: Key) -> None:
-        baseline = self.baselines[key[0]]
-        sides = [self.head, *([self.base(baseline)] if key[1] in baseline.ratios else [])]
+        baseline, outcome = self.baselines[key[0]], self.outcomes[key]
         try:
-            now, *then = claim_ratios(sides, key)
+            if key[1] in baseline.ratios:
+                kept = claim_kept(self.head, self.base(baseline), key)
+                now = kept.now
+                outcome.claim_base, outcome.claim_kept = kept.then.cpu, kept.high
+            else:
+                now = claim_ratio(self.head, key)
         except GateError as error:
-            self.outcomes[key].fail(error)
+            outcome.fail(error)
             return
-        self.outcomes[key].claim_spread = (now.cpu, now.low, now.high)
-        self.outcomes[key].claim_base = then[0].low if then else None
+        outcome.claim_spread = (now.cpu, now.low, now.high)
 
     def claim_floor(self, path: Described, case: dict[str, Any]) -> float | None:
         """The least before/after ratio that is no failure; None if nothing is promised."""

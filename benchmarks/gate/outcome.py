@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -25,13 +26,19 @@ class Outcome:
     second: Paired | None = None
     wall: tuple[float, ...] = ()  # head / base of wall time, one for each process pair
     cpu_s: float | None = None  # this code's CPU seconds a call, to say how large the body is
-    claim: float | None = None  # before / after of CPU time, one process
+    claim_looks: list[float] = field(default_factory=list)  # before / after, one for each process
     claim_spread: tuple[float, float, float] | None = None  # again: ratio, its bounds
-    claim_base: float | None = None  # the lower bound of the baseline's code, at the same time
+    claim_base: float | None = None  # the ratio of the baseline's code, by turns with it
+    claim_kept: float | None = None  # what is kept of it at most: this code's over the baseline's
     agree: bool | None = None
     error: GateError | None = None
     skipped: set[str] = field(default_factory=set)  # the sides on which the suite skips the case
     again: SecondLook | None = None
+
+    @property
+    def claim(self) -> float | None:
+        """before / after of CPU time: the geometric mean of the looks at it."""
+        return statistics.geometric_mean(self.claim_looks) if self.claim_looks else None
 
     def fail(self, error: GateError) -> None:
         """Keep the first error; what comes after it may be its consequence."""

@@ -58,18 +58,18 @@ class PairedCpu:
         groups: Mapping[Side, Sequence[Key]],
         pairs: int,
         stage: str,
-        cleared: Callable[[Paired], bool] = lambda paired: False,
+        settled: Callable[[Paired], bool] = lambda paired: False,
     ) -> None:
         """Up to `pairs` pairs for every case; results go into the outcomes' `stage`.
 
-        A case of which `cleared` says that more pairs cannot make it fail is measured no further.
+        A case of which `settled` says that more pairs change nothing is measured no further.
         """
         keys = [key for group in groups.values() for key in group]
         samples: dict[Key, list[tuple[float, float]]] = {key: [] for key in keys}
         clock = _Clock(pairs)
         for pair in range(pairs):
             left = {
-                base: [key for key in keys if not cleared(_paired(samples[key]))]
+                base: [key for key in keys if not settled(_paired(samples[key]))]
                 for base, keys in groups.items()
             }
             if not any(left.values()):

@@ -44,37 +44,62 @@ class Interleaved:
         return before / after
 
 
-def claim_ratio(side: Side, key: Key, *, quick: bool = False) -> Ratio:
-    """Interleave before and after in fresh processes; `quick` takes two processes.
+@dataclass(frozen=True)
+class Kept:
+    """This code's before / after against the baseline's code, both taken by turns."""
+
+    now: Ratio
+    then: Ratio
+    high: float  # now / then, mean + 3 se: what is kept of the speedup at most
+
+
+def claim_ratio(side: Side, key: Key) -> Ratio:
+    """Interleave before and after in fresh processes.
 
     Raises `BodyRaisedError` where before and after disagree: then no time of theirs counts.
     """
-    return claim_ratios([side], key, quick=quick)[0]
+    return _ratio(_turns([side], key)[0])
 
 
-def claim_ratios(sides: Sequence[Side], key: Key, *, quick: bool = False) -> list[Ratio]:
-    """`claim_ratio` of each side; their processes take turns, so that a bad moment meets them all.
+def claim_kept(head: Side, base: Side, key: Key) -> Kept:
+    """`claim_ratio` of both sides; their processes take turns, so that a bad moment meets both.
 
-    Raises as `claim_ratio`.
+    What they keep is judged turn by turn: noise that meets both of a turn does not count.
+
+    Raises as `claim_ratio`, for `head`.
     """
+    now, then = _turns([head, base], key)
+    turns = zip(now, then, strict=True)
+    _, _, high = _spread([math.log(a.ratio("cpu_s") / b.ratio("cpu_s")) for a, b in turns])
+    return Kept(_ratio(now), _ratio(then), high)
+
+
+def _turns(sides: Sequence[Side], key: Key) -> list[list[Interleaved]]:
+    """Each side in fresh processes by turns; before and after of the first one are compared."""
     found: list[list[Interleaved]] = [[] for _ in sides]
-    processes = 2 if quick else PROCESSES
+    processes = PROCESSES
     while len(found[-1]) < processes:
         for side, mine in zip(sides, found, strict=True):
+            compare = side is sides[0] and not mine
             with WorkerProcess(side, core=pair_core()) as worker:
-                mine.append(interleave(worker, key, compare=not mine))
+                mine.append(interleave(worker, key, compare=compare))
             if mine[-1].before["wall_s"] > LONG_S:
                 processes = min(processes, 3)
-    return [_ratio(each) for each in found]
+    return found
+
+
+def _spread(logs: Sequence[float]) -> tuple[float, float, float]:
+    """The geometric mean, and three standard errors below and above it."""
+    mean, spread = statistics.fmean(logs), 3 * statistics.stdev(logs) / math.sqrt(len(logs))
+    return math.exp(mean), math.exp(mean - spread), math.exp(mean + spread)
 
 
 def _ratio(found: Sequence[Interleaved]) -> Ratio:
-    cpu = [math.log(one.ratio("cpu_s")) for one in found]
-    mean, spread = statistics.fmean(cpu), 3 * statistics.stdev(cpu) / math.sqrt(len(cpu))
+    cpu, low, high = _spread([math.log(one.ratio("cpu_s")) for one in found])
     return Ratio(
-        cpu=math.exp(mean),
-        low=math.exp(mean - spread),
-        high=math.exp(mean + spread),
+        cpu=cpu,
+        low=low,
+        high=high,
         wall=math.exp(statistics.fmean(math.log(one.ratio("wall_s")) for one in found)),
         before_s=statistics.fmean(one.before["wall_s"] for one in found),
         after_s=statistics.fmean(one.after["wall_s"] for one in found),

@@ -4,7 +4,7 @@ Paired CPU time is judged in two stages. Few pairs look at every case; a case th
 measured again from nothing, with enough pairs that the mean must stand three standard errors
 clear of noise. The first stage's pairs are not used again: a case is suspected because they came
 out high, so they would bias the second mean upwards. The second stage ends early for a case that
-is clearly not slower.
+is clearly not slower, or so much slower that no noise could have done it.
 
 Now and then a process gets memory that makes it a third slower than its twin. One such pair of
 twenty-four widens a plain mean's error until a real slowdown hides in it, so the extreme eighth of
@@ -57,6 +57,9 @@ WALL_AGAIN = 5  # pairs that must confirm it
 LOST_CLAIM = 0.9  # share of the stored before/after ratio
 BETTER_BELOW = -0.05
 CLEARED_AFTER = 8  # pairs of the second stage
+CONVICTED_AFTER = 6
+CONVICTED_ABOVE = 0.10  # far above any limit
+CONVICTED_BY = 6.0  # standard errors that the mean must stand above the limit
 TRIMMED = 0.2  # share of the rounds dropped at each end before they are averaged
 TRIMMED_PAIRS = 1 / 8  # share of the pairs dropped at each end; none of the first stage's
 
@@ -101,10 +104,22 @@ class Paired:
 
     def cleared(self, rule: CpuRule) -> bool:
         """Whether more pairs would hardly find it slower: the mean stands two standard errors
-        below the limit. It can only end a second stage early with a pass, never with a failure.
+        below the limit. It ends a second stage early with a pass, never with a failure.
         """
         enough = len(self.logs) >= CLEARED_AFTER
         return enough and self.mean + 2 * self.se < rule.fail_mean_above
+
+    def convicted(self, rule: CpuRule) -> bool:
+        """Whether it is so much slower that all pairs would say the same.
+
+        It asks for far more than `slower` does, so looking at it after each pair adds no failure.
+        """
+        enough = len(self.logs) >= CONVICTED_AFTER and self.mean > CONVICTED_ABOVE
+        return enough and self.mean - CONVICTED_BY * self.se > rule.fail_mean_above
+
+    def settled(self, rule: CpuRule) -> bool:
+        """Whether a second stage may end early."""
+        return self.cleared(rule) or self.convicted(rule)
 
     @property
     def faster(self) -> bool:

@@ -185,6 +185,7 @@ BODIES: dict[str, Callable[[], Any]] = {
     "synced_by_threads": synced_by_threads,
     "synchronous_full": synchronous("FULL"),
     "synchronous_off": synchronous("OFF"),
+    "synchronous_3": synchronous("3"),
 }
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class _Sample:
             second=paired(stages["second"]) if second else None,
             wall=(1.03 + change, 0.98 + change),
             cpu_s=body_s,
-            claim=12.5,
+            claim_looks=[12.5],
             agree=True,
         )
         self.findings += judge_agreement(path, case, outcome)

@@ -68,11 +68,14 @@ def counts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     ("body", "expected"),
     [
         ("nothing", {"statements": 0, "commits": 0, "opens": 0, "steps": 0, "c_calls": 0}),
-        ("autocommit", {"statements": 3, "commits": 3}),
-        ("explicit", {"statements": 5, "commits": 1}),
+        ("autocommit", {"statements": 3, "commits": 3, "synchronous": 6}),
+        ("explicit", {"statements": 5, "commits": 1, "synchronous": 2}),
         ("implicit", {"statements": 5, "commits": 1}),
-        ("rolled_back", {"statements": 3, "commits": 0}),
+        ("rolled_back", {"statements": 3, "commits": 0, "synchronous": 0}),
         ("reading", {"statements": 2, "commits": 0}),
+        ("synchronous_full", {"commits": 1, "synchronous": 2}),
+        ("synchronous_off", {"commits": 1, "synchronous": 0}),
+        ("synchronous_3", {"commits": 1, "synchronous": 3}),
         ("triggered", {"statements": 4}),  # the trigger, and what it does, are work too
         ("new_connection", {"connections": 1, "statements": 0, "opens": 0}),
         ("files", {"opens": 3, "listings": 2, "processes": 0}),
@@ -91,7 +94,7 @@ def test_every_body_has_every_counter(counts: Counts) -> None:
         frozenset(
             {
                 *("statements", "steps", "commits", "opens", "listings", "processes"),
-                *("connections", "bytecodes", "python_calls", "c_calls"),
+                *("connections", "synchronous", "bytecodes", "python_calls", "c_calls"),
             }
         )
     }

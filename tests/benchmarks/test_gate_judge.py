@@ -272,28 +272,34 @@ def test_wall_time_says_that_it_waits_where_cpu_time_does_not_say_why(
 def test_a_lost_claim_must_be_lost_in_fresh_processes_too(
     claim: float, again: tuple[float, float, float] | None, code: int
 ) -> None:
-    lost = Outcome(claim=claim, claim_spread=again)
+    lost = Outcome(claim_looks=[claim], claim_spread=again)
     (found,) = judge.judge_claim(PATH, CASE, lost, 10.0)
     assert found.code == code
     assert judge.judge_claim(PATH, CASE, lost, None) == []
 
 
 @pytest.mark.parametrize(
-    ("base", "promised", "code"),
+    ("kept", "promised", "code", "expected"),
     [
-        (20.0, None, 1),  # the baseline's code reaches what is stored, and more
-        (10.3, None, 0),  # it reaches no more here and now
-        (10.3, 9.8, 1),  # what is promised must hold anywhere
-        (10.3, 5.0, 0),
+        (0.80, None, 1, 18.0),  # nine tenths of what the baseline's code reaches here and now
+        (0.95, None, 0, 18.0),
+        (0.80, 5.0, 1, 18.0),
+        (0.95, 5.0, 0, 18.0),
+        (0.95, 9.8, 1, 9.8),  # what is promised must hold anywhere
     ],
 )
 def test_a_claim_is_lost_only_to_the_baselines_code_here_and_now(
-    base: float, promised: float | None, code: int
+    kept: float, promised: float | None, code: int, expected: float
 ) -> None:
-    lost = Outcome(claim=9.0, claim_spread=(9.4, 9.2, 9.6), claim_base=base)
+    again = (9.4, 9.2, 9.6)
+    lost = Outcome(claim_looks=[9.0], claim_spread=again, claim_base=20.0, claim_kept=kept)
     (found,) = judge.judge_claim(PATH, CASE, lost, 10.0, promised)
-    assert found.code == code
-    assert (found.before == 10.0) is (base == 20.0)
+    assert (found.code, found.before, found.now) == (code, expected, 9.4)
+
+
+def test_several_looks_at_a_claim_are_one_ratio() -> None:
+    assert Outcome().claim is None
+    assert Outcome(claim_looks=[4.0, 9.0]).claim == pytest.approx(6.0)
 
 
 def test_the_stored_ratio_counts_on_the_same_processor_and_packages_only() -> None:

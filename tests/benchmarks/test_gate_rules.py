@@ -95,6 +95,26 @@ def test_the_error_covers_the_mean_as_often_as_it_says() -> None:
     assert 0.045 < outside < 0.09  # 0.06 for Student's t with the 17 degrees that are left
 
 
+@pytest.mark.parametrize(
+    ("changes", "convicted"),
+    [
+        ((0.5,) * 6, True),
+        ((0.5, 0.4) * 3, True),
+        ((0.5,) * 5, False),  # too few
+        ((0.09,) * 6, False),  # it may wait for all pairs
+        ((0.0,) * 4 + (0.5,) * 2, False),  # a few wild pairs
+        ((0.3, 0.02) * 3, False),
+    ],
+)
+def test_only_what_is_far_above_all_noise_ends_a_stage_with_a_failure(
+    changes: tuple[float, ...], convicted: bool
+) -> None:
+    found = paired(*changes)
+    assert found.convicted(RULE) is convicted
+    assert found.settled(RULE) is convicted
+    assert not convicted or found.slower(RULE)
+
+
 def test_a_single_pair_never_fails() -> None:
     assert not paired(5.0).slower(RULE)
 

@@ -1,0 +1,167 @@
+"""Claims: a loss is looked at again, and judged against the baseline's code turn by turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from sample_claims import interleaved
+
+from benchmarks.gate import exact, measuring, ratio
+from benchmarks.gate.errors import BodyRaisedError
+from benchmarks.gate.harness import Side, WorkerProcess
+from benchmarks.gate.measuring import Measurement
+from benchmarks.gate.outcome import Key, Outcome
+from benchmarks.gate.ratio import Interleaved, Kept, Ratio
+from benchmarks.gate.rules import CAREFUL
+
+HEAD, BASE = (
+    Side(name, "optimizer", Path("/stage"), Path("/suite"), "m:load", Path("/home"), "b")
+    for name in ("head", "base")
+)
+KEY = "stores.AddBatch", "n=100"
+
+
+class NoWorker:
+    """A worker that is never asked; it remembers its side."""
+
+    def __init__(self, side: Side, **options: Any) -> None:
+        self.side = side
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+Turns = list[tuple[str, bool]]  # side, whether its answers were compared
+Take = Callable[[dict[str, Iterator[float]]], Turns]
+
+
+@pytest.fixture(name="take")
+def _take(monkeypatch: pytest.MonkeyPatch) -> Take:
+    """Let the processes of each side find these ratios of CPU time."""
+
+    def prepare(found: dict[str, Iterator[float]]) -> Turns:
+        turns: Turns = []
+
+        def next_process(worker: NoWorker, key: Key, *, compare: bool = False) -> Interleaved:
+            turns.append((worker.side.name, compare))
+            return interleaved(1.0, next(found[worker.side.name]))
+
+        monkeypatch.setattr(ratio, "WorkerProcess", NoWorker)
+        monkeypatch.setattr(ratio, "interleave", next_process)
+        return turns
+
+    return prepare
+
+
+def test_both_sides_take_turns_and_this_codes_answers_are_compared_once(take: Take) -> None:
+    turns = take({"head": iter([4.0] * 5), "base": iter([5.0] * 5)})
+    kept = ratio.claim_kept(HEAD, BASE, KEY)
+    assert turns == [("head", True), ("base", False), *[("head", False), ("base", False)] * 4]
+    assert kept.now.cpu == pytest.approx(4.0)
+    assert kept.then.cpu == pytest.approx(5.0)
+    assert kept.high == pytest.approx(0.8)
+
+
+def test_noise_that_meets_both_sides_of_a_turn_does_not_count(take: Take) -> None:
+    noise = [1.0, 3.0, 0.5, 2.0, 1.0]
+    take({"head": iter([4 * each for each in noise]), "base": iter([5 * each for each in noise])})
+    kept = ratio.claim_kept(HEAD, BASE, KEY)
+    assert kept.now.high > kept.then.low  # their own intervals would say nothing
+    assert kept.high == pytest.approx(0.8)
+
+
+def test_noise_of_one_side_widens_what_may_be_kept(take: Take) -> None:
+    noise = [1.0, 3.0, 0.5, 2.0, 1.0]
+    take({"head": iter([4 * each for each in noise]), "base": iter([5.0] * 5)})
+    mean = math.exp(math.log(0.8) + sum(map(math.log, noise)) / 5)
+    assert ratio.claim_kept(HEAD, BASE, KEY).high > mean * 2
+
+
+# --- when a claim is measured again
+
+
+class Looking(Measurement):
+    """A measurement of one claim whose looks are given."""
+
+    def __init__(self, looks: Sequence[float], *, stored: bool = True) -> None:
+        self.looks = iter(looks)
+        self.outcomes = {KEY: Outcome()}
+        self.head, self.base = HEAD, lambda baseline: BASE
+        case = {"label": KEY[1], "compared": True, "cpu_floor": 10.0}
+        self.judged, self.fresh = [{"name": KEY[0], "cases": [case], "witnesses": ["claim"]}], []
+        baseline: Any = type("Stored", (), {"ratios": {KEY[1]: {}} if stored else {}})()
+        self.baselines = {KEY[0]: baseline}
+        self.rule, self.notes, self.said = CAREFUL, [], list[str]()
+        self.progress = self.said.append
+
+    def claim_floor(self, path: object, case: object) -> float | None:
+        return 10.0
+
+    def _claim(self, worker: WorkerProcess, key: Key) -> None:
+        self.outcomes[key].claim_looks.append(next(self.looks))
+
+
+@pytest.fixture(name="again")
+def _again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which way a claim was measured again."""
+    calls: list[str] = []
+    found = Ratio(9.0, 8.5, 9.5, 9.0, 1.0, 0.1)
+
+    def each(side: Side, keys: Sequence[Key], act: Any, *rest: Any, **options: Any) -> None:
+        for key in keys:
+            act(None, key)
+
+    def claim_ratio(side: Side, key: Key) -> Ratio:
+        calls.append("alone")
+        return found
+
+    def claim_kept(head: Side, base: Side, key: Key) -> Kept:
+        calls.append("by turns")
+        return Kept(found, Ratio(12.0, 11.0, 13.0, 12.0, 1.0, 0.1), 0.8)
+
+    monkeypatch.setattr(exact, "each_case", each)
+    monkeypatch.setattr(measuring, "claim_ratio", claim_ratio)
+    monkeypatch.setattr(measuring, "claim_kept", claim_kept)
+    return calls
+
+
+@pytest.mark.parametrize("looks", [[10.5], [9.0, 11.5], [8.0, 11.0, 12.0]])
+def test_a_claim_that_holds_in_the_mean_of_its_looks_is_left_alone(
+    again: list[str], looks: list[float]
+) -> None:
+    measurement = Looking(looks)
+    measurement._claims()
+    assert measurement.outcomes[KEY].claim_looks == looks
+    assert again == []
+    assert measurement.outcomes[KEY].claim_spread is None
+
+
+@pytest.mark.parametrize(("stored", "how"), [(True, "by turns"), (False, "alone")])
+def test_a_claim_lost_in_every_look_is_measured_again(
+    again: list[str], stored: bool, how: str
+) -> None:
+    measurement = Looking([9.0, 9.5, 9.0], stored=stored)
+    measurement._claims()
+    outcome = measurement.outcomes[KEY]
+    assert again == [how]
+    assert outcome.claim_spread == (9.0, 8.5, 9.5)
+    assert (outcome.claim_base, outcome.claim_kept) == ((12.0, 0.8) if stored else (None, None))
+    assert any("again, both sides by turns" in line for line in measurement.said)
+
+
+def test_an_error_of_the_second_look_is_the_cases_error(
+    again: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disagree(*arguments: object) -> Kept:
+        raise BodyRaisedError("before and after disagree")
+
+    monkeypatch.setattr(measuring, "claim_kept", disagree)
+    measurement = Looking([9.0] * 3)
+    measurement._claims()
+    assert isinstance(measurement.outcomes[KEY].error, BodyRaisedError)
