@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from benchmarks import _records
 from benchmarks._records import LedgerError, Record
-from benchmarks.gate.rules import CONVICTED_AFTER, CpuRule, Paired, log_ratio
+from benchmarks.gate.rules import CALM_AFTER, CONVICTED_AFTER, CpuRule, Paired, log_ratio
 
 WINDOWS, BOOTSTRAP = "contiguous windows", "bootstrap"
 SEED = 20
@@ -164,7 +164,8 @@ def _judged(pairs: Sequence[float], rule: CpuRule, added: float, tally: list[int
 
 def slower(first: Sequence[float], second: Sequence[float], rule: CpuRule) -> bool:
     """What the gate would say of these pairs: both stages, and the early end of the second."""
-    if not Paired(tuple(first)).suspect(rule):
+    looks = (Paired(tuple(first[:end])) for end in range(CALM_AFTER, len(first)))
+    if any(look.calm(rule) for look in looks) or not Paired(tuple(first)).suspect(rule):
         return False
     taken = (Paired(tuple(second[:end])) for end in range(CONVICTED_AFTER, len(second)))
     settled = (paired for paired in taken if paired.settled(rule))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import signal
 import sys
 import threading
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> int:
     project, against = _project(options)
     rule = FAST if options.fast else CAREFUL
+    rule = dataclasses.replace(rule, every_pair=options.every_pair)
     file = options.json or project.scratch_dir / LAST
     page = options.html or project.scratch_dir / PAGE
     for older in (file, page, options.junit, options.markdown):
@@ -188,6 +190,11 @@ def _check_parser() -> argparse.ArgumentParser:
     parser.add_argument("--fast", action="store_true", help="fewer pairs, wider limits")
     parser.add_argument(
         "--all", action="store_true", help="count instructions of unchanged hot paths, too"
+    )
+    parser.add_argument(
+        "--every-pair",
+        action="store_true",
+        help="measure calm hot paths as long as others: for records that are judged again later",
     )
     parser.add_argument(
         "--changed", action="store_true", help="only hot paths that import a changed file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,9 @@ from typing import Any
 from .errors import GateError, SkippedError
 from .harness import Side, WorkerProcess
 from .instruments import Kind
-from .outcome import Key, Outcomes, Progress, exact_core
+from .outcome import Key, Outcomes, Progress, exact_core, pair_core
 
-AT_ONCE = 2  # processes on the exact core: one waits for its disk or its compiler now and then
+AT_ONCE = 2  # processes: one waits for its disk or its compiler now and then
 
 Take = Callable[[Key, dict[str, Any]], None]  # what to do with a case's answer
 
@@ -69,13 +70,30 @@ class Lanes:
                 worker.kill()
 
 
-def run(jobs: Sequence[Job], outcomes: Outcomes, lanes: Lanes, progress: Progress) -> None:
-    """Do the jobs, the first ones first; errors go into the outcomes.
+def all_cores() -> list[int | None]:
+    """The cores that may count while no pair is being timed."""
+    return list(dict.fromkeys([exact_core(), pair_core()]))
+
+
+def run(
+    jobs: Sequence[Job],
+    outcomes: Outcomes,
+    lanes: Lanes,
+    progress: Progress,
+    *,
+    cores: Sequence[int | None] = (),
+) -> None:
+    """Do the jobs, the first ones first, on the exact core or on these; errors go into the
+    outcomes.
 
     Ctrl-C, or `lanes.stop` from another thread, ends them where they stand.
     """
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        waiting = [pool.submit(_do, job, outcomes, lanes, progress) for job in jobs if job.keys]
+        turns = itertools.cycle(cores or [exact_core()])
+        waiting = [
+            pool.submit(_do, job, outcomes, lanes, progress, core)
+            for job, core in zip((job for job in jobs if job.keys), turns, strict=False)
+        ]
         try:
             for one in waiting:
                 one.result()
@@ -84,14 +102,14 @@ def run(jobs: Sequence[Job], outcomes: Outcomes, lanes: Lanes, progress: Progres
             raise
 
 
-def _do(job: Job, outcomes: Outcomes, lanes: Lanes, progress: Progress) -> None:
+def _do(job: Job, outcomes: Outcomes, lanes: Lanes, progress: Progress, core: int | None) -> None:
     each_case(
         job.side,
         job.keys,
         job.ask,
         outcomes,
         lanes,
-        core=exact_core(),
+        core=core,
         instrument=job.instrument,
     )
     if not lanes.stopped:

@@ -82,7 +82,8 @@ class Measurement:
         jobs = self._second_look()
         if jobs:
             self.progress("a second look at what changed: both sides counted here")
-            exact.run(jobs, self.outcomes, Lanes(), self.progress)
+            # No pair is being timed any more, so its core may count, too.
+            exact.run(jobs, self.outcomes, Lanes(), self.progress, cores=exact.all_cores())
 
     # --- exact
 
@@ -154,12 +155,12 @@ class Measurement:
             base = self.base(self.baselines[path["name"]])
             groups.setdefault(base, []).extend(keys_of(path, "timed"))
         pairs = PairedCpu(self.head, self.outcomes, self.progress)
-        pairs.measure(groups, self.rule.first_pairs, "first")
+        rule = self.rule
+        pairs.measure(groups, rule.first_pairs, "first", lambda p: p.calm(rule))
         suspects = _only(groups, self._suspect)
         if suspects:
             names = ", ".join(f"{path}[{case}]" for ks in suspects.values() for path, case in ks)
             self.progress(f"a second look at {names}")
-            rule = self.rule
             pairs.measure(suspects, rule.second_pairs, "second", lambda p: p.settled(rule))
         slower = _only(groups, self._slow_wall)
         if slower:

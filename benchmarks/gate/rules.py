@@ -1,10 +1,11 @@
 """The numbers that separate noise from a regression, and the arithmetic behind them.
 
-Paired CPU time is judged in two stages. Few pairs look at every case; a case that looks slower is
-measured again from nothing, with enough pairs that the mean must stand three standard errors
-clear of noise. The first stage's pairs are not used again: a case is suspected because they came
-out high, so they would bias the second mean upwards. The second stage ends early for a case that
-is clearly not slower, or so much slower that no noise could have done it.
+Paired CPU time is judged in two stages. Few pairs look at every case, fewer still at one that
+shows no sign of being slower; a case that looks slower is measured again from nothing, with enough
+pairs that the mean must stand three standard errors clear of noise. The first stage's pairs are not
+used again: a case is suspected because they came out high, so they would bias the second mean
+upwards. The second stage ends early for a case that is clearly not slower, or so much slower that
+no noise could have done it.
 
 Now and then a process gets memory that makes it a third slower than its twin. One such pair of
 twenty-four widens a plain mean's error until a real slowdown hides in it, so the extreme eighth of
@@ -47,6 +48,7 @@ class CpuRule:
     second_pairs: int
     fail_mean_above: float
     fail_bound_above: float  # mean - 3 se
+    every_pair: bool = False  # of the first stage, for a case that is calm, too
 
 
 CAREFUL = CpuRule(6, 0.012, 24, 0.018, 0.006)
@@ -56,6 +58,7 @@ SLOWER_WALL = 2.0  # this code over the baseline's: the last net, for what no ot
 WALL_AGAIN = 5  # pairs that must confirm it
 LOST_CLAIM = 0.9  # share of the stored before/after ratio
 BETTER_BELOW = -0.05
+CALM_AFTER = 3  # pairs of the first stage
 CLEARED_AFTER = 8  # pairs of the second stage
 CONVICTED_AFTER = 6
 CONVICTED_ABOVE = 0.10  # far above any limit
@@ -95,6 +98,15 @@ class Paired:
 
     def _inner(self) -> list[float]:
         return without_extremes(self.logs, TRIMMED_PAIRS)
+
+    def calm(self, rule: CpuRule) -> bool:
+        """Whether the first stage may end early, with a pass: not one pair looks slower, or their
+        mean and median are not above zero.
+        """
+        if rule.every_pair or len(self.logs) < CALM_AFTER:
+            return False
+        lower = max(self.mean, self.median) <= 0.0
+        return lower or math.expm1(max(self.logs)) < rule.suspect_above
 
     def suspect(self, rule: CpuRule) -> bool:
         return max(self.mean, self.median) > rule.suspect_above

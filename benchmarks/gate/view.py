@@ -179,8 +179,8 @@ def rule_words(rule: Stored) -> str:
     """The two stages of the CPU rule as a sentence; empty if the report holds no rule."""
     try:
         return (
-            f"{rule['first_pairs']} pairs of fresh processes for each case; where their mean or "
-            f"median is above {rule['suspect_above']:+.1%}, {rule['second_pairs']} new pairs; "
+            f"up to {rule['first_pairs']} pairs of fresh processes for each case; where their mean "
+            f"or median is above {rule['suspect_above']:+.1%}, {rule['second_pairs']} new pairs; "
             f"slower if their mean is above {rule['fail_mean_above']:+.1%} and mean - 3 se above "
             f"{rule['fail_bound_above']:+.1%}"
         )

@@ -6,11 +6,13 @@ import math
 import random
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks._replay import slower
 from benchmarks.gate.rules import (
     CAREFUL,
     FAST,
@@ -93,6 +95,23 @@ def test_the_error_covers_the_mean_as_often_as_it_says() -> None:
     samples = [Paired(tuple(rng.gauss(0.0, 0.02) for _ in range(24))) for _ in range(2_000)]
     outside = sum(abs(math.log1p(one.mean)) > 2 * one.se for one in samples) / len(samples)
     assert 0.045 < outside < 0.09  # 0.06 for Student's t with the 17 degrees that are left
+
+
+@pytest.mark.parametrize(
+    ("changes", "calm"),
+    [
+        ((0.011, 0.011, 0.011), True),  # none of them looks slower
+        ((-0.03, -0.01, 0.02), True),
+        ((0.03, -0.01, -0.01), False),  # their mean is above zero
+        ((-0.05, 0.001, 0.013), False),  # their median is
+        ((0.0, 0.0), False),  # too few
+    ],
+)
+def test_what_shows_no_sign_of_being_slower_is_looked_at_no_longer(
+    changes: tuple[float, ...], calm: bool
+) -> None:
+    assert paired(*changes).calm(RULE) is calm
+    assert not paired(*changes).calm(replace(RULE, every_pair=True))
 
 
 @pytest.mark.parametrize(
@@ -208,9 +227,8 @@ def test_counters_may_not_grow_but_for_what_is_not_exact(
 
 def fails(rule: CpuRule, draw: Callable[[], float]) -> bool:
     """Both stages, on logs from `draw`."""
-    first = Paired(tuple(draw() for _ in range(rule.first_pairs)))
-    second = Paired(tuple(draw() for _ in range(rule.second_pairs)))
-    return first.suspect(rule) and second.slower(rule)
+    first = [draw() for _ in range(rule.first_pairs)]
+    return slower(first, [draw() for _ in range(rule.second_pairs)], rule)
 
 
 def noise(rng: random.Random, variation: float, change: float) -> Callable[[], float]:
