@@ -222,7 +222,7 @@ _STUDIES = (
         shared=("backtest.Track", "study.MomentumStudy"),
     ),
     Work(
-        *("study.MomentumStudy", "n_trials=200", GUARD, _ADD, _SUM),
+        *("study.MomentumStudy", "n_trials=60", GUARD, _ADD, _SUM),
         probe=200_000,
         shared=_ADDERS,
     ),

@@ -67,15 +67,15 @@ def _run(objective: Callable[[Any], float], n_trials: int) -> list[float]:
 @_hot_path(
     claim="",
     witnesses=("statements", "steps", "commits", "fsyncs", "instructions", "memory", "cpu", "wall"),
-    slow_before=(200,),
-    uncounted=(200,),
-    untimed=(20,),
+    slow_before=(60, 200),
+    uncounted=(60, 200),
+    untimed=(20, 200),
     claim_at=200,
 )
 class MomentumStudy:
     """A study of n trials, plain and with this project's parts."""
 
-    params = (20, 200)
+    params = (20, 60, 200)
     param_names = ("n_trials",)
 
     def setup(self, n_trials: int) -> None:

@@ -8,6 +8,7 @@ import datetime
 import decimal
 import enum
 import fractions
+import functools
 import pathlib
 from typing import Any
 
@@ -23,7 +24,8 @@ def own_copy(value: Any) -> Any:
     """A value that shares nothing with the given one but what nobody can change.
 
     Dicts and lists are copied, at every depth; None, bool, int, float, str, bytes, dates, paths,
-    enum members, and tuples, frozensets and frozen dataclasses of these are shared; all else goes
+    enum members, and tuples, frozensets and frozen dataclasses of these are shared, but no frozen
+    dataclass with a cached property, nor a subclass that is not frozen itself; all else goes
     through `copy.deepcopy`. A dict or list that is held twice is copied twice, so the value must
     be a tree, as parsed JSON and TOML are.
 
@@ -42,12 +44,26 @@ def own_copy(value: Any) -> Any:
 def is_unchanging(value: Any) -> bool:
     """Whether nobody can change a value, nor anything it holds."""
     kind = type(value)
-    if kind in _ATOMS or isinstance(value, _FOREVER):
+    if kind in _ATOMS:
         return True
+    if isinstance(value, _FOREVER):  # a subclass in Python has room for more, unless it says not
+        return isinstance(value, enum.Enum) or not hasattr(value, "__dict__")
     if kind in (tuple, frozenset) or (isinstance(value, tuple) and not hasattr(value, "__dict__")):
         return all(map(is_unchanging, value))
-    if dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]  # typeshed leaves it out
+    if _is_frozen(kind):
         fields = dataclasses.fields(kind)
         extra = getattr(value, "__dict__", {}).keys() - {field.name for field in fields}
         return not extra and all(is_unchanging(getattr(value, field.name)) for field in fields)
     return False
+
+
+def _is_frozen(kind: type[Any]) -> bool:
+    """Whether it is a frozen dataclass itself, and its instances keep nothing but fields.
+
+    A plain subclass of one takes any attribute, and a cached property is written past the guard.
+    """
+    own = vars(kind).get("__dataclass_params__")
+    if own is None or not own.frozen:
+        return False
+    members = (member for base in kind.__mro__ for member in vars(base).values())
+    return not any(isinstance(member, functools.cached_property) for member in members)

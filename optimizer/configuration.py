@@ -44,7 +44,8 @@ class DefaultConfiguration(Generic[Value]):
     raises, and never answers with an older version. Thread-safe; see VersionedFile.
 
     Cost: `get` takes one `stat`, none within `recheck_s` of the last; and a copy of the value, but
-    none where nobody can change it: a frozen dataclass of such fields is shared by all.
+    none where nobody can change it: a frozen dataclass of such fields, without cached properties,
+    is shared by all.
 
     Args:
         path: a .json or .toml file whose top level is a table.

@@ -293,6 +293,10 @@ class Store(Protocol):
         """The claims on parameters of the objective and data of this fingerprint."""
         ...
 
+    def forget_others(self, keep: bytes, *keep_too: bytes) -> int:
+        """Remove this study's evaluations of all fingerprints but these; how many there were."""
+        ...
+
     def check(self) -> None:
         """Raise StoreCorruptError unless everything is whole."""
         ...

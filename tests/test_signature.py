@@ -5,12 +5,9 @@ from __future__ import annotations
 import enum
 import math
 import os
-import re
 import subprocess
 import sys
-import threading
 from collections import OrderedDict
-from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -21,10 +18,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from optimizer import signature as fast
 from optimizer._canonical import sign as general
-from optimizer.caching import CacheCounters
-from optimizer.errors import CacheError, SignatureError
 from optimizer.reference import signature as reference
 from optimizer.signature import SignatureCache, param_signature
 from optimizer.space import SearchSpace
@@ -238,6 +232,15 @@ def test_twins_agree_with_a_space(params: dict[str, Any]) -> None:
     both(params, SPACE)
 
 
+@given(st.lists(st.one_of(flat, nested), min_size=1, max_size=8), st.integers(1, 4))
+def test_a_cache_gives_the_same_signatures(sets: list[dict[str, Any]], maxsize: int) -> None:
+    cache = SignatureCache(maxsize=maxsize)
+    for params in sets * 2:
+        assert cache.signature(params) == param_signature(params)
+        assert len(cache) <= maxsize
+    cache.check()
+
+
 # --- with a space
 
 
@@ -315,97 +318,11 @@ def test_the_order_of_choices_is_irrelevant() -> None:
         assert both({"p": choice}, one) == both({"p": choice}, other)
 
 
-# --- refusals
-
-_ENDLESS: list[Any] = []
-_ENDLESS.append(_ENDLESS)
-_TURNING: dict[str, Any] = {}
-_TURNING["again"] = [_TURNING]
-_BOMB: list[Any] = ["x"] * 10
-for _ in range(20):
-    _BOMB = [_BOMB] * 10
-
-
-def deep(levels: int) -> Any:
-    """A list in a list, so many times."""
-    return [deep(levels - 1)] if levels > 1 else []
-
-
-REFUSED: list[tuple[Any, str]] = [
-    ({}, "found no parameters, expected at least one"),
-    (OrderedDict(), "found no parameters"),
-    ({"p": math.nan}, "found nan at p, expected a finite number"),
-    ({"p": math.inf, "q": 1}, "found inf at p"),
-    ({"p": 1, "q": -math.inf}, "found -inf at q"),
-    ({"p": np.float32("nan")}, "found nan at p"),
-    ({"p": {"x": [0, 1, math.nan]}}, "found nan at p.x[2]"),
-    ({1: 1}, "found the name 1 of type int, expected a string"),
-    ({None: 1}, "found the name None of type NoneType"),
-    ({("a", "b"): 1}, "found the name ('a', 'b') of type tuple"),
-    ({"p": {"q": {2: 1}}}, "found the name 2 of type int in p.q"),
-    ({"p": "\ud800"}, r"found '\ud800' at p, expected text without lone surrogates"),
-    ({"p": ["a\udfffb"]}, r"found 'a\udfffb' at p[0]"),
-    ({"\ud800": 1}, r"at the name \ud800"),
-    ({"p": {"\udc00": 1}}, r"at the name p.\udc00"),
-    ({"p": b"x"}, "found a bytes at p, expected None, bool"),
-    ({"p": {1, 2}}, "found a set at p"),
-    ({"p": Decimal(1)}, "found a Decimal at p"),
-    ({"p": Fraction(1, 2)}, "found a Fraction at p"),
-    ({"p": 1j}, "found a complex at p"),
-    ({"p": object()}, "found a object at p"),
-    ({"p": np.array([1.0])}, "found a ndarray at p"),
-    ({"p": np.array(1.0)}, "found a ndarray at p"),
-    ({"p": np.complex128(1)}, "found a complex128 at p"),
-    ({"p": np.longdouble("0.1")}, f"found a {np.longdouble.__name__} at p"),
-    ({"p": np.datetime64(1, "ns")}, "found a datetime64 at p"),
-    ({"p": np.timedelta64(1, "ns")}, "found a timedelta64 at p"),
-    ({"p": np.bytes_(b"a")}, "found a bytes_ at p"),
-    ({"p": deep(33)}, "found nesting deeper than 32 at p[0]"),
-    ({"p": _ENDLESS}, "found nesting deeper than 32 at p[0]"),
-    (_TURNING, "found nesting deeper than 32 at again[0].again[0]"),
-    ({"p": [0] * 10_001}, "found more than 10000 values at p"),
-    ({"p": _BOMB}, "found more than 10000 values at p[0]"),
-]
-
-
-@pytest.mark.parametrize(("params", "message"), REFUSED)
-@pytest.mark.parametrize("space", [None, SPACE, SearchSpace({"p": SPECS["grid"]})])
-def test_these_are_refused(params: Any, message: str, space: SearchSpace | None) -> None:
-    for _ in range(2):
-        with pytest.raises(SignatureError) as caught:
-            param_signature(params, space)
-    text = str(caught.value)
-    assert message in text
-    assert "\n" not in text
-    assert len(text) < 400
-    text.encode("ascii")
-    with pytest.raises(ValueError, match=r"\S"):
-        reference.param_signature(params, space)
-    with pytest.raises(SignatureError):
-        SignatureCache(space=space).signature(params)
-
-
-def test_nesting_up_to_the_limit_is_signed() -> None:
-    assert both({"p": deep(fast.MAX_DEPTH)}) != both({"p": deep(fast.MAX_DEPTH - 1)})
-    both({"p": [0] * 9_998})
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, True, "x", None, [1]])
-def test_a_refusal_does_not_depend_on_what_was_signed_before(value: Any) -> None:
-    params: dict[str, Any] = {"grid": 0.5, "side": "long"}
-    before = both(params, SPACE)
-    try:
-        both({**params, "grid": value}, SPACE)
-    except SignatureError:
-        assert isinstance(value, float)
-    assert both(params, SPACE) == before
-
-
 # --- stable bytes
 
 GOLDEN_CODE = """
 import sys
-from optimizer.signature import param_signature
+from optimizer.signature import SignatureCache, param_signature
 from optimizer.space import SearchSpace
 space = SearchSpace({SPECS})
 for params, with_space in {CASES}:
@@ -454,131 +371,6 @@ def test_other_processes_and_pythons_give_the_same_bytes(python: str, seed: str)
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == GOLDEN_HEX
-
-
-# --- shapes and caches
-
-
-def test_shapes_are_forgotten_beyond_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "_SHAPES", {})
-    monkeypatch.setattr(fast, "MAX_SHAPES", 5)
-    for i in range(20):
-        both({f"p{i}": 1})
-        assert 0 < len(fast._SHAPES) <= 5
-
-
-def test_a_prepared_space_keeps_its_own_shapes() -> None:
-    params = {"p": 0.3}
-    one, other = (space_of(type="float", min=low, max=1, step=0.1) for low in (0, 0.1))
-    assert len({param_signature(params, space) for space in (None, one, other)}) == 3
-    assert len({param_signature(params, space) for space in (None, one, other)}) == 3
-
-
-@given(st.lists(st.one_of(flat, nested), min_size=1, max_size=8), st.integers(1, 4))
-def test_a_cache_gives_the_same_signatures(sets: list[dict[str, Any]], maxsize: int) -> None:
-    cache = SignatureCache(maxsize=maxsize)
-    for params in sets * 2:
-        assert cache.signature(params) == param_signature(params)
-        assert len(cache) <= maxsize
-    cache.check()
-
-
-def test_a_cache_keeps_types_apart_and_counts() -> None:
-    cache = SignatureCache()
-    for value in (1, 1.0, True, "1", 0, -0.0, False):
-        assert cache.signature({"p": value}) == param_signature({"p": value})
-    assert cache.counters().misses == 7
-    assert cache.signature({"p": True}) == param_signature({"p": True})
-    assert cache.counters().hits == 1
-    for container in ((True,), (1,), [True], [1], {"a": True}, np.float64(1), np.bool_(True)):
-        assert cache.signature({"p": container}) == param_signature({"p": container})
-    for refused in (math.nan, Decimal(1), Fraction(1), b"1", np.array([1.0])):
-        with pytest.raises(SignatureError):
-            cache.signature({"p": refused})
-    assert cache.counters() == CacheCounters(hits=1, misses=7)  # neither is counted, nor kept
-    assert len(cache) == 7
-    cache.clear()
-    assert len(cache) == 0
-    assert cache.counters() == CacheCounters()
-
-
-def test_a_cache_forgets_what_was_used_longest_ago() -> None:
-    cache = SignatureCache(maxsize=3)
-    for value in (1, 2, 3, 1, 4, 1, 2):  # 2 went for 4, then 3 for 2
-        cache.signature({"p": value})
-    assert cache.counters() == CacheCounters(hits=2, misses=5, evictions=2)
-    for value in (4, 1, 2):
-        cache.signature({"p": value})
-    assert cache.counters().hits == 5
-    cache.check()
-
-
-@pytest.mark.parametrize("maxsize", [0, -1, True, 1.0, None])
-def test_a_cache_wants_a_size(maxsize: Any) -> None:
-    with pytest.raises(CacheError, match="expected an integer of at least 1"):
-        SignatureCache(maxsize)
-
-
-def test_names_of_another_type_or_order_are_the_same_names() -> None:
-    cache = SignatureCache()
-    names: list[Any] = ["long", Side.LONG, np.str_("long")]
-    for name in names:
-        assert cache.signature({name: 1, "b": 2}) == param_signature({"long": 1, "b": 2})
-        assert cache.signature({"b": 2, name: 1}) == param_signature({"long": 1, "b": 2})
-    numbers: list[Any] = [1, True, 1.0]
-    for name in numbers:
-        with pytest.raises(SignatureError, match=f"found the name {name} of type"):
-            cache.signature({name: 1})
-
-
-def test_a_cache_forgets_names_beyond_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "MAX_SHAPES", 5)
-    cache = SignatureCache(maxsize=100)
-    for i in (*range(20), *range(20)):
-        assert cache.signature({f"p{i}": 1, "q": 2}) == param_signature({f"p{i}": 1, "q": 2})
-        assert len(cache._names) <= 5
-    cache.check()
-    assert cache.signature({"p19": 1, "q": 2}) == param_signature({"p19": 1, "q": 2})
-    assert cache.counters().hits == 1
-
-
-def test_nothing_in_the_package_remembers_signatures_by_itself() -> None:
-    """A miss costs more than a signature, and a trial is signed once."""
-    using = [
-        file.relative_to(ROOT).as_posix()
-        for file in (ROOT / "optimizer").rglob("*.py")
-        if re.search(r"\bSignatureCache\(", file.read_text(encoding="utf-8"))
-    ]
-    assert using == []
-
-
-def test_a_cache_uses_its_space() -> None:
-    cache = SignatureCache(space=SPACE)
-    assert cache.signature({"grid": 0.1 + 0.2}) == cache.signature({"grid": 0.3})
-    assert cache.signature({"kind": 1}) != cache.signature({"kind": 1.0})
-
-
-def test_threads_sign_alike() -> None:
-    cache = SignatureCache(maxsize=10, space=SPACE)
-    sets = [{"grid": k / 10, f"p{k % 3}": k, "side": "long"} for k in range(11)]
-    expected = [reference.param_signature(params, SPACE) for params in sets]
-    wrong: list[Any] = []
-
-    def work() -> None:
-        for _ in range(50):
-            for params, signature in zip(sets, expected, strict=True):
-                if (
-                    cache.signature(params) != signature
-                    or param_signature(params, SPACE) != signature
-                ):
-                    wrong.append(params)
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
 
 
 # --- the reports' recipe, wrong as it is

@@ -19,6 +19,9 @@ STATES = ("running", "complete", "pruned", "failed", "waiting")
 """The place of a state is its number, as Optuna numbers them."""
 FINISHED = ("complete", "pruned", "failed")
 
+UNREADABLE = (ValueError, TypeError, RecursionError, struct.error)
+"""What reading a damaged row may raise."""
+
 
 def pack(values: float | Sequence[float]) -> bytes:
     """One value or several as little-endian doubles; NaN and infinities are kept.
@@ -95,8 +98,12 @@ def mapping_text(mapping: Mapping[str, Any], what: str) -> str:
 
 
 def attributes_of(text: str | None) -> dict[str, Any]:
-    """Attributes of their own for every caller, who may change them."""
-    found: dict[str, Any] = json.loads(text) if text else {}
+    """Attributes of their own for every caller, who may change them; UNREADABLE if damaged."""
+    if not text:
+        return {}
+    found: dict[str, Any] = json.loads(text)
+    if type(found) is not dict:
+        raise ValueError(f"found a {type(found).__name__}, expected an object")
     return found
 
 

@@ -33,14 +33,14 @@ class Heartbeat:
     @contextmanager
     def beating(self, claim: Claim) -> Iterator[None]:
         """Renew the claim until the block ends. Cost: at most the start of a thread."""
-        with self._lock:
-            self._due_s[claim] = time.monotonic() + claim.lease_s / RENEWALS
-            if self._thread is None:
-                nap_s = min(LONGEST_NAP_S, claim.lease_s / RENEWALS / 2)
-                thread = threading.Thread(target=self._run, args=(nap_s,), daemon=True)
-                thread.start()
-                self._thread = thread
         try:
+            with self._lock:
+                self._due_s[claim] = time.monotonic() + claim.lease_s / RENEWALS
+                if self._thread is None:
+                    nap_s = min(LONGEST_NAP_S, claim.lease_s / RENEWALS / 2)
+                    thread = threading.Thread(target=self._run, args=(nap_s,), daemon=True)
+                    thread.start()  # may be refused, where there are too many
+                    self._thread = thread
             yield
         finally:
             with self._lock:

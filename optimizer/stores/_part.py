@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from optimizer.stores import _schema
 from optimizer.stores._arguments import require_name
+from optimizer.stores._closing import Closing
 from optimizer.stores._connection import Database
 
 CHUNK = 500  # rows asked for by one query
@@ -15,10 +15,8 @@ CHUNK = 500  # rows asked for by one query
 _STUDY = "SELECT id FROM studies WHERE name = ?"
 _NEW_STUDY = "INSERT INTO studies (name) VALUES (?) ON CONFLICT DO NOTHING"
 
-Self = TypeVar("Self", bound="Part")
 
-
-class Part:
+class Part(Closing):
     """One study's part of a store file.
 
     It opens the file itself, or, given a `Database`, shares that one's connections and leaves
@@ -29,7 +27,7 @@ class Part:
         self,
         path: str | os.PathLike[str] | Database,
         *,
-        study: str,
+        study: str = "default",
         durability: str = "process",
         timeout_s: float = 10.0,
     ) -> None:
@@ -62,17 +60,6 @@ class Part:
         """Close the connections of all threads, each after its call under way; may be repeated."""
         if not self._shares:
             self._database.close()
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_reopen, (type(self), self.path, self._settings()))

@@ -6,7 +6,7 @@ Ages and leases go by SQLite's `now`, in milliseconds since 1970.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -46,6 +46,8 @@ _EVICT = (
     "DELETE FROM evaluations WHERE namespace = ? AND signature IN"
     " (SELECT signature FROM evaluations WHERE namespace = ? ORDER BY used LIMIT ?)"
 )
+_NAMESPACES = "SELECT id, fingerprint FROM namespaces WHERE study = ?"
+_ENDED = f"DELETE FROM claims WHERE namespace = ? AND lease <= {NOW_MS}"  # noqa: S608 - see above
 _FORGET = "DELETE FROM evaluations WHERE namespace = ? AND signature = ?"
 _CLEAR = "DELETE FROM evaluations WHERE namespace = ?"
 _TELL = (
@@ -135,6 +137,20 @@ def remove(raw: sqlite3.Connection, namespace: int, signature: Signature | None)
         gone = raw.execute(_FORGET, (namespace, signature)).rowcount
     if gone:
         raw.execute(_UPDATE_STATE, (0, -gone, 1, namespace))
+    return gone
+
+
+def forget_others(raw: sqlite3.Connection, study: int, kept: Collection[bytes]) -> int:
+    """Remove the evaluations and ended claims of all other fingerprints; how many evaluations.
+
+    The row of a namespace stays: whoever has it open would write to one that another fingerprint
+    may get, for SQLite gives an id anew. Call it inside a transaction.
+    """
+    gone = 0
+    for namespace, fingerprint in raw.execute(_NAMESPACES, (study,)).fetchall():
+        if fingerprint not in kept:
+            gone += remove(raw, namespace, None)
+            raw.execute(_ENDED, (namespace,))
     return gone
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from optimizer.errors import ClaimBusyError, ClaimLostError, StoreError
+from optimizer.errors import ClaimBusyError, ClaimLostError, StoreError, StoreLockedError
 from optimizer.protocols import Busy, Claim, Evaluation, Objective, Params, Signature, Trial
 from optimizer.stores import _rows
 from optimizer.stores._arguments import require_positive, signature_of
@@ -171,9 +171,10 @@ class Claims:
     ) -> Evaluation:
         """The stored evaluation, else that of `objective(params)`, called by one worker only.
 
-        The claim is renewed in the background while the objective runs. What the objective raises
-        is passed on after the claim was released; workers that wait then try themselves. A holder
-        that lost its claim gets the value that others stored instead of its own.
+        The claim is renewed in the background until the value is stored; while the file is locked,
+        that is tried again, for one lease more. What the objective raises is passed on after the
+        claim was released; workers that wait then try themselves. A holder that lost its claim gets
+        the value that others stored instead of its own.
 
         Parameters
         ----------
@@ -188,6 +189,8 @@ class Claims:
         ------
         ClaimBusyError
             Another was still evaluating when `timeout_s` was over.
+        StoreError
+            The value could not be stored; a note on the error says what it was.
         """
         signature = signature_of(params, self._cache.space)
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -214,16 +217,39 @@ class Claims:
         try:
             with self._heartbeat.beating(claim):
                 result = objective(params)
-            if not isinstance(result, Evaluation):
-                result = Evaluation(unpack(pack(result)))
-            try:
-                return self.fulfil(claim, result.values, result.attributes)
-            except ClaimLostError:
-                return self._state(claim.signature)
+                if not isinstance(result, Evaluation):
+                    result = Evaluation(unpack(pack(result)))
+                try:
+                    return self.fulfil(claim, result.values, result.attributes)
+                except ClaimLostError:
+                    return self._state(claim.signature)
+                except StoreError as error:
+                    return self._fulfil_late(claim, result, error)
         except BaseException:
             with suppress(StoreError):  # then its lease ends it; the first error says more
                 self.release(claim)
             raise
+
+    def _fulfil_late(
+        self, claim: Claim, result: Evaluation, error: StoreError
+    ) -> Evaluation | Busy | None:
+        """Try again while the file is locked, for a lease at most: a value may have cost hours."""
+        deadline_s = time.monotonic() + claim.lease_s
+        for pause_s in _pauses():
+            if not isinstance(error, StoreLockedError) or time.monotonic() >= deadline_s:
+                break
+            time.sleep(pause_s)
+            try:
+                return self.fulfil(claim, result.values, result.attributes)
+            except ClaimLostError:
+                return self._state(claim.signature)
+            except StoreError as again:
+                error = again
+        error.add_note(
+            f"The objective returned {result.values!r} with attributes {result.attributes!r}; this"
+            " is not stored."
+        )
+        raise error
 
     def _take(self, signature: Signature, lease_s: float) -> Claim | Evaluation | Busy:
         cache = self._cache

@@ -6,12 +6,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import repeat
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from optimizer.caching import LRUCache
 from optimizer.errors import EvaluationError, StoreArgumentError, StoreError
@@ -21,13 +18,8 @@ from optimizer.space import SearchSpace
 from optimizer.stores import _rows, _schema
 from optimizer.stores._arguments import require_positive, signature_of
 from optimizer.stores._connection import Database
-from optimizer.stores._encoding import (
-    attributes_of,
-    attributes_text,
-    pack,
-    trial_row,
-    unpack,
-)
+from optimizer.stores._encoding import UNREADABLE, attributes_text, pack, trial_row, unpack
+from optimizer.stores._entries import Entry, evaluations_of, require_whole, unreadable
 from optimizer.stores._part import CHUNK, Part
 from optimizer.stores._tally import Tally
 
@@ -35,30 +27,6 @@ __all__ = ["EvaluationCache"]
 
 FINGERPRINT_BYTES = 16
 _MARGIN_MS = 2  # the front rounds the clock in another way than SQLite; it gives up earlier
-_MALFORMED = (
-    "SELECT count(*) FROM evaluations WHERE length(signature) <> 16 OR typeof(value) <> 'blob'"
-    " OR length(value) = 0 OR length(value) % 8 <> 0"
-)
-_MISCOUNTED = (
-    "SELECT count(*) FROM namespaces WHERE entries <>"
-    " (SELECT count(*) FROM evaluations WHERE namespace = namespaces.id)"
-)
-
-
-_SET = [vars(Evaluation)[name].__set__ for name in ("values", "attributes", "attempt")]
-
-
-class _Entry(NamedTuple):
-    """An evaluation as memory keeps it, with the generation of the namespace it was read in."""
-
-    values: tuple[float, ...]
-    attributes: str | None
-    attempt: int
-    stored_ms: int
-    generation: int
-
-    def evaluation(self) -> Evaluation:
-        return Evaluation(self.values, attributes_of(self.attributes), self.attempt)
 
 
 class _View(threading.local):
@@ -74,7 +42,8 @@ class EvaluationCache(Part):
     An evaluation that is stored never changes: a second `put` of the same parameters is refused,
     and all who ask get the same value. It goes when it is older than `ttl_s`, when there are more
     than `maxsize` and it is the one used longest ago, or by `forget` and `clear`. Each fingerprint
-    is a namespace of its own, so a changed objective or changed data find nothing old.
+    is a namespace of its own, so a changed objective or changed data find nothing old. The old
+    ones stay, for the day the data are those of before; `SqliteStore.forget_others` ends that.
 
     Answers from memory are checked against the file, by one statement per call that reads no table
     (`PRAGMA data_version`): after a commit of anyone else, memory is used only if nothing of this
@@ -83,8 +52,9 @@ class EvaluationCache(Part):
 
     Ages go by the database's clock, which for SQLite is the system's; a clock set back makes
     entries live longer. Reading does not make an entry younger, but counts as a use. Uses are
-    written with the next `put`, on `close`, and after `uses_per_write` of them: within a process
-    eviction is exactly that of the least recently used; between processes it may miss that many.
+    written with the next `put`, on `close`, and after `uses_per_write` of them; where the file is
+    locked, after as many more. So within a process eviction is exactly that of the least recently
+    used; between processes it may miss that many.
 
     Durability, forks, pickling and errors of the file: as `NoDupeGuard`.
 
@@ -142,7 +112,7 @@ class EvaluationCache(Part):
         ttl_ms = None if self.ttl_s is None else max(1, round(1000 * self.ttl_s))
         self._limits = _rows.Limits(self.maxsize, ttl_ms)
         self._front_size = _require_count("front", front, 0)
-        self._front: LRUCache[Signature, _Entry] | None = LRUCache(front) if front else None
+        self._front: LRUCache[Signature, Entry] | None = LRUCache(front) if front else None
         self._view = _View()
         self._tally = Tally()
         super().__init__(path, study=study, durability=durability, timeout_s=timeout_s)
@@ -255,7 +225,7 @@ class EvaluationCache(Part):
         missing = [s for s, entry in zip(signatures, entries, strict=True) if entry is None]
         front_hits, misses = len(signatures) - len(missing), 0
         if missing:
-            wanted, read = list(dict.fromkeys(missing)), dict[Signature, _Entry]()
+            wanted, read = list(dict.fromkeys(missing)), dict[Signature, Entry]()
             for start in range(0, len(wanted), CHUNK):
                 read.update(self._read(wanted[start : start + CHUNK]))
             misses = sum(s not in read for s in missing)
@@ -270,11 +240,15 @@ class EvaluationCache(Part):
             if self._tally.use(used) >= self._uses_per_write:
                 with suppress(StoreError):  # locked or full: the answer is right all the same
                     self._write_uses()
-        if misses or hits == 1:
-            return [None if entry is None else entry.evaluation() for entry in entries]
-        return _evaluations(entries)
+        try:
+            if misses or hits == 1:
+                return [None if entry is None else entry.evaluation() for entry in entries]
+            return evaluations_of(entries)
+        except UNREADABLE:
+            texts = ((s, e and e.attributes) for s, e in zip(signatures, entries, strict=True))
+            raise unreadable(self.path, (), texts) from None
 
-    def _from_front(self, signatures: list[Signature]) -> list[_Entry | None]:
+    def _from_front(self, signatures: list[Signature]) -> list[Entry | None]:
         """What memory has and still holds, in order."""
         if self._front is None:
             return [None] * len(signatures)
@@ -302,11 +276,14 @@ class EvaluationCache(Part):
             view.version = version
         return view.generation
 
-    def _read(self, signatures: list[Signature]) -> dict[Signature, _Entry]:
+    def _read(self, signatures: list[Signature]) -> dict[Signature, Entry]:
         """Those of at most `CHUNK` that the file has."""
         query = _rows.FIND if len(signatures) == 1 else _rows.find_among(len(signatures))
         rows = self._database.fetch(query, (self._namespace, self._limits.age_ms, *signatures))
-        found = {row[0]: _Entry(unpack(row[1]), *row[2:]) for row in rows}
+        try:
+            found = {row[0]: Entry(unpack(row[1]), *row[2:]) for row in rows}
+        except UNREADABLE:
+            raise unreadable(self.path, (row[:2] for row in rows), ()) from None
         if self._front is not None:
             for signature, entry in found.items():
                 self._front.put(signature, entry)
@@ -314,7 +291,10 @@ class EvaluationCache(Part):
 
     def _peek(self, signature: Signature) -> Evaluation | None:
         entry = self._read([signature]).get(signature)
-        return None if entry is None else entry.evaluation()
+        try:
+            return None if entry is None else entry.evaluation()
+        except UNREADABLE:
+            raise unreadable(self.path, (), [(signature, entry and entry.attributes)]) from None
 
     def _write(
         self,
@@ -338,7 +318,7 @@ class EvaluationCache(Part):
         return done.new
 
     def _write_uses(self) -> None:
-        if self._tally.waiting_uses():
+        if self._tally.has_uses():
             self._write([], None)
 
     def _settings(self) -> dict[str, Any]:
@@ -361,28 +341,6 @@ class EvaluationCache(Part):
         if not rows:
             raise _schema.damaged(self.path, "a namespace cannot be found by its fingerprint")
         return int(rows[0][0])
-
-
-def _evaluations(entries: Sequence[Any]) -> list[Evaluation | None]:
-    """`evaluation` of each, none of which is missing, past the slow guard of a frozen class."""
-    values, attributes, attempts = (map(itemgetter(place), entries) for place in range(3))
-    found = list[Any](map(object.__new__, repeat(Evaluation, len(entries))))
-    for set_field, column in zip(
-        _SET, (values, map(attributes_of, attributes), attempts), strict=True
-    ):
-        deque(map(set_field, found, column), 0)
-    return found
-
-
-def require_whole(database: Database) -> None:
-    """Raise StoreCorruptError unless all evaluations of a file are whole and counted."""
-    for query, what in (
-        (_MALFORMED, "evaluations are malformed"),
-        (_MISCOUNTED, "namespaces have another number of entries than they say"),
-    ):
-        ((count,),) = database.fetch(query)
-        if count:
-            raise _schema.damaged(database.path, f"{count} {what}")
 
 
 def _require_fingerprint(found: object) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import repeat
@@ -12,7 +11,6 @@ from optimizer.protocols import Signature
 from optimizer.signature import SIGNATURE_BYTES
 from optimizer.stores import _schema
 from optimizer.stores._arguments import refusal, require_signature
-from optimizer.stores._connection import Database
 from optimizer.stores._part import CHUNK, Part
 
 __all__ = ["NoDupeGuard"]
@@ -72,16 +70,6 @@ StoreCorruptError, StoreFullError
     (True, False, True)
     >>> folder.cleanup()
     """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | Database,
-        *,
-        study: str = "default",
-        durability: str = "process",
-        timeout_s: float = 10.0,
-    ) -> None:
-        super().__init__(path, study=study, durability=durability, timeout_s=timeout_s)
 
     def seen(self, signature: Signature) -> bool:
         """Whether the signature was added before, by any process. Cost: one query."""

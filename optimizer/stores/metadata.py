@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from optimizer.errors import StoreClosedError, StoreCorruptError, StorePathError
+from optimizer.errors import StoreCorruptError, StorePathError
 from optimizer.stores._arguments import require_name
+from optimizer.stores._closing import Closing
 from optimizer.stores._encoding import from_json, to_json
 from optimizer.stores.metadata_batch import Batch
 from optimizer.stores.named_values import NamedValues
@@ -25,8 +25,6 @@ MAX_UPDATES = 100
 MAX_AGE_S = 5.0
 
 _ATOMS = frozenset((type(None), bool, int, float, str))
-
-Self = TypeVar("Self", bound="_Batched")
 
 
 class _Target(Protocol):
@@ -41,7 +39,7 @@ class _Target(Protocol):
     def close(self) -> None: ...
 
 
-class _Batched:
+class _Batched(Closing):
     """Named values that are written together; a `MetadataStore` of `optimizer.protocols`.
 
     An update is taken at once, and every read of this object shows it. It is written with
@@ -63,10 +61,8 @@ class _Batched:
 
     def __init__(self, target: _Target, name: str, max_updates: int, max_age_s: float) -> None:
         self._target = target
-        self._name = name
-        self._closed = False
         try:
-            self._batch = Batch(target, max_updates, max_age_s)
+            self._batch = Batch(target, max_updates, max_age_s, name)
         except BaseException:
             target.close()
             raise
@@ -92,7 +88,6 @@ class _Batched:
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a name, the caller's own; else the default."""
-        self._require_open()
         with self._batch.call():
             if name in self._batch.waiting:
                 return _own(name, self._batch.waiting[name])
@@ -100,54 +95,39 @@ class _Batched:
 
     def all(self) -> dict[str, Any]:
         """Every name and value, in the order of the names, the caller's own."""
-        self._require_open()
         with self._batch.call():
             waiting = {name: _own(name, value) for name, value in self._batch.waiting.items()}
             return dict(sorted({**self._target.all(), **waiting}.items()))
 
     def remove(self, name: str) -> bool:
         """Forget it at once; True if it was there. Cost: what waits is written too."""
-        self._require_open()
         with self._batch.call():
             self._batch.write()
             return self._target.remove(name)
 
     def flush(self) -> None:
         """Write what waits now."""
-        self._require_open()
         self._batch.flush()
 
     def close(self) -> None:
-        """Write what waits and close; may be repeated. If it raises, it is still open."""
-        if not self._closed:
-            self._batch.close()
-            self._closed = True
+        """Write what waits and close; may be repeated. If it raises, it is still open.
+
+        An update that another thread makes meanwhile is written, or raises StoreClosedError.
+        """
+        if self._batch.close():
             self._target.close()
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         batch = self._batch
         return (
-            f"{type(self).__name__}({self._name!r}, max_updates={batch.max_updates},"
+            f"{type(self).__name__}({batch.name!r}, max_updates={batch.max_updates},"
             f" max_age_s={batch.max_age_s:g})"
         )
 
     def _require_open(self) -> None:
-        if self._closed:
-            raise StoreClosedError(
-                f"the metadata of {self._name!r} cannot be used any more: it was closed. Expected"
-                " an open one; open it anew."
-            )
+        """Raise at once, before anything is copied; `Batch.call` looks again."""
+        if self._batch.closed:
+            raise self._batch.refusal()
 
 
 class MetadataFile(_Batched):

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
-from optimizer.errors import StoreArgumentError
+from optimizer.errors import StoreArgumentError, StoreClosedError
 
 SIGNAL_WAIT_S = 10.0  # how long the handler waits for another thread that is writing
 
@@ -40,9 +40,10 @@ class Batch:
 
     `max_updates` are written at once, and nothing waits longer than `max_age_s`, except while the
     target is slow or fails. Thread-safe. After a fork, the child has none of the parent's updates.
+    `name` is what errors call it.
     """
 
-    def __init__(self, target: Target, max_updates: int, max_age_s: float) -> None:
+    def __init__(self, target: Target, max_updates: int, max_age_s: float, name: str) -> None:
         if type(max_updates) is not int or max_updates < 1:
             raise StoreArgumentError(
                 f"max_updates is {max_updates!r}, expected an integer from 1 (1 writes each)."
@@ -51,7 +52,9 @@ class Batch:
             raise StoreArgumentError(f"max_age_s is {max_age_s!r}, expected seconds above 0.")
         self.max_updates = max_updates
         self.max_age_s = float(max_age_s)
+        self.closed = False
         self._target = target
+        self.name = name
         self._begin()
         _all.add(self)
         _watch()
@@ -66,12 +69,20 @@ class Batch:
         self._ended = threading.Event()
 
     @contextmanager
-    def call(self) -> Iterator[None]:
-        """Hold the lock; a signal that comes in between is acted upon at the end."""
+    def call(self, *, closed_too: bool = False) -> Iterator[None]:
+        """Hold the lock; a signal that comes in between is acted upon at the end.
+
+        Raises
+        ------
+        StoreClosedError
+            It is closed, unless `closed_too`.
+        """
         try:
             with self.lock:
                 self.owner = threading.get_ident()
                 try:
+                    if self.closed and not closed_too:
+                        raise self.refusal()
                     yield
                 finally:
                     self.owner = 0
@@ -92,7 +103,8 @@ class Batch:
                 _unwritten.add(self)
             self.waiting.update(values)
             self._updates += len(values)
-            if self._updates >= self.max_updates or not self._timed():
+            # A thread that runs is seen here, as this line is passed for every update.
+            if self._updates >= self.max_updates or (self._timer is None and not self._timed()):
                 self.write()
 
     def flush(self) -> None:
@@ -100,12 +112,24 @@ class Batch:
         with self.call():
             self.write()
 
-    def close(self) -> None:
-        """Write what waits, and take no more part in exits and signals."""
-        self.flush()
-        self._ended.set()
-        _all.discard(self)
+    def close(self) -> bool:
+        """Write what waits, and take nothing more; False if it was closed already."""
+        with self.call(closed_too=True):
+            if self.closed:
+                return False
+            self.write()
+            self.closed = True  # in the same block: no update can come in between
+            self._ended.set()
+            _all.discard(self)
         _unwatch()
+        return True
+
+    def refusal(self) -> StoreClosedError:
+        """The error for using it after it was closed."""
+        return StoreClosedError(
+            f"the metadata of {self.name!r} cannot be used any more: it was closed. Expected an"
+            " open one; open it anew."
+        )
 
     def write(self) -> None:
         """Write what waits; call it inside `call`."""
@@ -116,14 +140,13 @@ class Batch:
         _unwritten.discard(self)
 
     def _timed(self) -> bool:
-        """Whether a thread watches the age; where none can be started any more, nothing waits."""
-        if self._timer is None:
-            timer = threading.Thread(target=self._watch_age, name="metadata", daemon=True)
-            try:
-                timer.start()
-            except RuntimeError:  # the interpreter is shutting down
-                return False
-            self._timer = timer
+        """Start the thread that watches the age; False where none can be started any more."""
+        timer = threading.Thread(target=self._watch_age, name="metadata", daemon=True)
+        try:
+            timer.start()
+        except RuntimeError:  # the interpreter is shutting down
+            return False
+        self._timer = timer
         return True
 
     def _watch_age(self) -> None:

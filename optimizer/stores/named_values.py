@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from optimizer.stores import _schema
 from optimizer.stores._arguments import require_name
-from optimizer.stores._connection import Database
-from optimizer.stores._encoding import from_json, to_json
+from optimizer.stores._encoding import UNREADABLE, from_json, to_json
 from optimizer.stores._part import Part
 
 __all__ = ["NamedValues"]
@@ -17,7 +16,7 @@ _SET = (
     "INSERT INTO metadata (study, name, value) VALUES (?, ?, ?)"
     " ON CONFLICT (study, name) DO UPDATE SET value = excluded.value"
 )
-_GET = "SELECT value FROM metadata WHERE study = ? AND name = ?"
+_GET = "SELECT name, value FROM metadata WHERE study = ? AND name = ?"
 _ALL = "SELECT name, value FROM metadata WHERE study = ? ORDER BY name"
 _REMOVE = "DELETE FROM metadata WHERE study = ? AND name = ?"
 
@@ -36,16 +35,6 @@ class NamedValues(Part):
     durability, timeout_s
         As for `NoDupeGuard`.
     """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | Database,
-        *,
-        study: str = "default",
-        durability: str = "process",
-        timeout_s: float = 10.0,
-    ) -> None:
-        super().__init__(path, study=study, durability=durability, timeout_s=timeout_s)
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Store all or none, replacing those of the same name.
@@ -69,13 +58,33 @@ class NamedValues(Part):
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a name, the caller's own; else the default. Cost: one query."""
         rows = self._database.fetch(_GET, (self._study_id, require_name(name, "name")))
-        return from_json(rows[0][0]) if rows else default
+        return self._read(rows).get(name, default)
 
     def all(self) -> dict[str, Any]:
         """Every name and value, in the order of the names. Cost: one query."""
-        rows = self._database.fetch(_ALL, (self._study_id,))
-        return {name: from_json(value) for name, value in rows}
+        return self._read(self._database.fetch(_ALL, (self._study_id,)))
 
     def remove(self, name: str) -> bool:
         """Forget it; True if it was there. Cost: one statement."""
         return self._database.change(_REMOVE, (self._study_id, require_name(name, "name"))) == 1
+
+    def check(self) -> None:
+        """Raise StoreCorruptError unless the file and the values of this study are whole.
+
+        Cost: reads the whole file.
+        """
+        super().check()
+        self.all()
+
+    def _read(self, rows: Iterable[tuple[str, str]]) -> dict[str, Any]:
+        found = {}
+        for name, text in rows:
+            try:
+                found[name] = from_json(text)
+            except UNREADABLE as error:
+                raise _schema.damaged(
+                    self.path,
+                    f"the metadata {name!r} of study {self.study!r} are no JSON ({error}); set"
+                    " them anew, or remove them",
+                ) from None
+        return found

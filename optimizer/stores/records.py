@@ -6,7 +6,6 @@ Folders are read by `load_trials`, and moved into the table by
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 from optimizer.errors import EvaluationError
 from optimizer.protocols import Trial
 from optimizer.stores import _schema
-from optimizer.stores._connection import Database
 from optimizer.stores._encoding import trial_row
 from optimizer.stores._part import CHUNK, Part
 from optimizer.stores.records_files import LoadedTrials, Problem, load_trials
+from optimizer.stores.records_format import MAX_NUMBER
 from optimizer.stores.records_rows import READ_COLUMNS, trials_of
 
 __all__ = ["LoadedTrials", "Problem", "Trial", "TrialRecords", "load_trials"]
@@ -79,16 +78,6 @@ class TrialRecords(Part):
     >>> folder.cleanup()
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | Database,
-        *,
-        study: str = "default",
-        durability: str = "process",
-        timeout_s: float = 10.0,
-    ) -> None:
-        super().__init__(path, study=study, durability=durability, timeout_s=timeout_s)
-
     def add(self, trial: Trial) -> bool:
         """Store a trial; True if that changed the table. Cost: one statement.
 
@@ -134,7 +123,9 @@ class TrialRecords(Part):
 
     def get_batch(self, numbers: Iterable[int]) -> dict[int, Trial]:
         """The trials of those numbers that are there. Cost: one query per 500 numbers."""
-        wanted, found = list(numbers), dict[int, Trial]()
+        # SQLite has no name for larger ones, so no trial has such a number.
+        wanted = [n for n in numbers if not isinstance(n, int) or 0 <= n <= MAX_NUMBER]
+        found = dict[int, Trial]()
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
             places = ",".join("?" * len(chunk))

@@ -28,10 +28,12 @@ from optimizer.stores._encoding import to_json
 from optimizer.stores.records_json import direct
 
 _READ_BYTES = 8 * 1024  # a larger buffer costs more than a second read
+_SHOWN = 50  # characters of a name in its temporary one: 200 bytes at most, of 255 for all
 MAX_NAME_BYTES = 120  # of an escaped study name; file systems allow 255 for a name
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 _ESCAPED = [chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in range(256)]
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _FULL = frozenset(("ENOSPC", "EDQUOT", "EFBIG"))
 _DENIED = frozenset(("EACCES", "EPERM", "EROFS"))
@@ -83,10 +85,12 @@ def write_result(path: str | os.PathLike[str], result: Any) -> Path:
     """Write a result as JSON at exactly this path, and return the path, absolute.
 
     Atomic: whoever reads the path finds the old result or the new one, never a part. Durable: what
-    a call that returned has written survives a power cut. The folder is created if need be. A
-    process that is killed may leave a file `.NAME.*.tmp` behind, which nothing reads.
+    a call that returned has written survives a power cut, where the file system can bring a folder
+    to the disk. The folder is created if need be, and those it lies in. A process that is killed
+    may leave a file `.NAME.*.tmp` behind, which nothing reads.
 
-    Cost: a file written, two fsyncs, a rename; the same however many files lie in the folder.
+    Cost: a file written, two fsyncs, a rename; the same however many files lie in the folder. An
+    fsync more for each folder that is created.
 
     Raises
     ------
@@ -94,6 +98,9 @@ def write_result(path: str | os.PathLike[str], result: Any) -> Path:
         A result that JSON cannot hold exactly; NaN and infinities it can.
     StorePathError, StoreFullError, StoreReadOnlyError, StoreError
         The file cannot be written; an older one is as it was.
+    StoreError
+        With the words "was written": readers find the new result, but the disk failed to keep its
+        name, so that a power cut may bring back what was there before.
     """
     return write_atomically(path, to_json(result, "the result").encode())
 
@@ -151,36 +158,66 @@ def parse_file(data: bytes, name: str) -> Any:
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     """Put `data` at `path` whole or not at all, past the disk's cache; the path, absolute.
 
-    Any number of threads and processes may write one path at once; the last one stands.
+    Any number of threads and processes may write one path at once; the last one stands. Errors: as
+    `write_result`.
     """
     target = absolute(path)
     folder, name = os.path.split(target)
-    beside = os.path.join(folder, f".{name[:150]}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
+    beside = os.path.join(folder, f".{name[:_SHOWN]}.{os.getpid()}-{secrets.token_hex(8)}.tmp")
     try:
+        opened = _open_folder(folder)  # what refuses this must do so before anything is written
         try:
-            descriptor = os.open(beside, _NEW, 0o666)
-        except FileNotFoundError:
-            os.makedirs(folder, exist_ok=True)
-            descriptor = os.open(beside, _NEW, 0o666)
-        try:
-            _write_and_replace(descriptor, data, beside, target)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(beside)
-            raise
-        _sync_folder(folder)
+            _write_and_replace(data, beside, target)
+            if opened is not None:
+                _sync_name(opened, target)
+        finally:
+            if opened is not None:
+                os.close(opened)
     except OSError as error:
         raise _translate(error, target) from error
     return Path(target)
 
 
-def _write_and_replace(descriptor: int, data: bytes, beside: str, target: str) -> None:
-    with open(descriptor, "wb", buffering=0) as file:
-        rest = memoryview(data)
-        while rest:  # a disk that fills up may take a part
-            rest = rest[file.write(rest) :]
-        _sync(descriptor)
-    os.replace(beside, target)
+def _open_folder(folder: str) -> int | None:
+    """A descriptor of the folder, which is created if need be; None on Windows, which has none."""
+    if os.name != "posix":
+        os.makedirs(folder, exist_ok=True)
+        return None
+    try:
+        return os.open(folder, _FOLDER)
+    except FileNotFoundError:
+        _make_folder(folder)
+        return os.open(folder, _FOLDER)
+
+
+def _make_folder(folder: str) -> None:
+    """Create it, after the folders it lies in; each of their names reaches the disk."""
+    parent = os.path.dirname(folder)
+    if not os.path.isdir(parent):
+        _make_folder(parent)
+    with suppress(FileExistsError):  # another was faster
+        os.mkdir(folder)
+    opened = os.open(parent, _FOLDER)
+    try:
+        _sync_folder(opened)
+    finally:
+        os.close(opened)
+
+
+def _write_and_replace(data: bytes, beside: str, target: str) -> None:
+    descriptor = os.open(beside, _NEW, 0o666)
+    try:
+        try:
+            while data:  # a disk that fills up may take a part
+                data = data[os.write(descriptor, data) :]
+            _sync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(beside, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise
 
 
 def _sync(descriptor: int) -> None:
@@ -193,15 +230,26 @@ def _sync(descriptor: int) -> None:
         os.fsync(descriptor)
 
 
-def _sync_folder(folder: str) -> None:
-    """The rename lies in the folder, which has to reach the disk too."""
-    if os.name != "posix":  # Windows opens no folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync_folder(descriptor: int) -> None:
+    """To the disk, where the file system does that to folders."""
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
+
+
+def _sync_name(descriptor: int, path: str) -> None:
+    """The rename lies in the folder, which has to reach the disk too."""
+    try:
+        _sync_folder(descriptor)
+    except OSError as error:
+        code = errno.errorcode.get(error.errno or 0, "unknown")
+        raise StoreError(
+            f"{path!r} was written, but its name did not reach the disk: {error.strerror} ({code})."
+            " A power cut may bring back what was there before. Look at the system's log, and"
+            " repeat the call."
+        ) from error
 
 
 def _translate(error: OSError, path: str) -> StoreError:
@@ -211,7 +259,8 @@ def _translate(error: OSError, path: str) -> StoreError:
         return StoreFullError(f"{found} Nothing was stored. Make room and repeat the call.")
     if code in _DENIED:
         return StoreReadOnlyError(
-            f"{found} Give this user write permission to its folder, or choose another path."
+            f"{found} Give this user permission to read and write its folder, or choose another"
+            " path."
         )
     if code in ("ENOENT", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EEXIST", "EINVAL"):
         return StorePathError(f"{found} Expected the path of a file, in a folder or a new one.")

@@ -7,10 +7,12 @@ import weakref
 from typing import Any
 
 from optimizer.space import SearchSpace
+from optimizer.stores import _rows
 from optimizer.stores._connection import Database
+from optimizer.stores._entries import require_whole
 from optimizer.stores._part import Part
 from optimizer.stores.claims import Claims
-from optimizer.stores.evaluations import EvaluationCache, require_whole
+from optimizer.stores.evaluations import EvaluationCache, _require_fingerprint
 from optimizer.stores.guard import NoDupeGuard
 from optimizer.stores.named_values import NamedValues
 from optimizer.stores.records import TrialRecords
@@ -99,6 +101,25 @@ class SqliteStore(Part):
         """The claims on the parameters of this fingerprint. Cost: two queries."""
         cache = self.evaluations(fingerprint, maxsize=maxsize, ttl_s=ttl_s)
         return Claims(cache, lease_s=lease_s)
+
+    def forget_others(self, keep: bytes, *keep_too: bytes) -> int:
+        """Remove this study's evaluations of all fingerprints but these; how many there were.
+
+        For data that change daily, whose old evaluations nobody will ask for again: the file does
+        not shrink, but what is stored next takes their room. Of each fingerprint stays that it was
+        there, some 60 bytes, and the claims that somebody holds; who still works under one of them
+        goes on, with nothing found. Signatures, trials, metadata and other studies stay.
+
+        Cost: one transaction that reads all it removes, and two statements per fingerprint.
+
+        Raises
+        ------
+        EvaluationError
+            What is to be kept is no fingerprint.
+        """
+        kept = {_require_fingerprint(fingerprint) for fingerprint in (keep, *keep_too)}
+        with self._database.transaction() as raw:
+            return _rows.forget_others(raw, self._study_id, kept)
 
     def check(self) -> None:
         """Raise StoreCorruptError unless the file and everything in it are whole.

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import optimizer
 
-pytest.register_assert_rewrite("store_contract")
+pytest.register_assert_rewrite(
+    *("store_contract", "contract_claims", "contract_evaluations", "contract_records"),
+    *("faulty_files", "trial_files", "whole_stores"),
+)
 
 ROOT = Path(optimizer.__file__).parents[1]
 
@@ -56,3 +60,13 @@ def run() -> Callable[..., str]:
 @pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
     return start_python
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that another user can reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+        folder.chmod(0o777)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_contract import ONE, sig
+from contract_opening import ONE, sig
 
 from optimizer.stores.claims import Claims
 from optimizer.stores.evaluations import EvaluationCache

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract_opening import ONE, TWO, sig
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from store_contract import ONE, TWO, sig
 from test_sqlite import make_older
 
 from optimizer.stores.evaluations import EvaluationCache
+from optimizer.stores.sqlite import SqliteStore
 
 TTL_S = 101.0  # no sum of the ages below
 MAXSIZE = 4
@@ -127,6 +128,14 @@ class CacheMachine(RuleBasedStateMachine):
     def clear(self, member: int) -> None:
         comp, ref = self.pair(member)
         assert comp.clear() == len(ref.entries)
+        for signature in list(ref.entries):
+            ref.remove(signature)
+
+    @rule(member=members)
+    def forget_others(self, member: int) -> None:
+        ref = self.refs[1 - member % 2]
+        with SqliteStore(self.path) as store:
+            assert store.forget_others((ONE, TWO)[member % 2]) == len(ref.entries)
         for signature in list(ref.entries):
             ref.remove(signature)
 

@@ -1,26 +1,22 @@
-"""Whatever is wrong with the file: one clear error, and the file stays byte for byte as it was."""
+"""A file that is not ours, a bad path, locks: one clear error, and every byte stays as it was."""
 
 from __future__ import annotations
 
 import os
-import random
-import shutil
 import sqlite3
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from contract_opening import sig
+from faulty_files import killed_copy, refuse, unchanged, whole_store
 
 from optimizer.errors import (
     ForeignFileError,
     NewerSchemaError,
-    StoreCorruptError,
     StoreError,
     StoreLockedError,
     StorePathError,
@@ -30,47 +26,9 @@ from optimizer.stores._connection import Database
 from optimizer.stores.guard import NoDupeGuard
 
 
-def sig(number: int) -> bytes:
-    return number.to_bytes(16, "big")
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "seen.db"
-
-
-def state_of(folder: Path) -> tuple[list[str], bytes]:
-    # In a process of its own: closing a file here would drop the locks this process has on it.
-    names = [name for name in sorted(os.listdir(folder)) if not name.endswith("-shm")]
-    files = [folder / name for name in names if (folder / name).is_file()]
-    hashes = subprocess.run(["cksum", *files], capture_output=True, check=True, input=b"").stdout
-    return names, hashes
-
-
-@contextmanager
-def unchanged(folder: Path) -> Iterator[None]:
-    """Every file of the folder has the same bytes afterwards, and none came or went.
-
-    Not the shared-memory file: it is scratch space of the processes that are running.
-    """
-
-    before = state_of(folder)
-    yield
-    assert state_of(folder) == before
-
-
-def refuse(path: Path, error: type[StoreError], match: str, study: str = "default") -> None:
-    with unchanged(path.parent), pytest.raises(error, match=match) as caught:
-        NoDupeGuard(path, timeout_s=0.05, study=study)
-    assert repr(str(path)) in str(caught.value)
-
-
-def whole_store(path: Path, number: int = 5_000) -> bytes:
-    rng = random.Random(7)
-    with NoDupeGuard(path) as guard:
-        guard.add_batch(rng.randbytes(16) for _ in range(number))
-    assert os.listdir(path.parent) == [path.name]
-    return path.read_bytes()
 
 
 # --- not ours
@@ -85,20 +43,6 @@ def test_sqlite_file_of_another_program(path: Path, journal_mode: str, applicati
         raw.execute("CREATE TABLE signatures (x)")
         raw.commit()
     refuse(path, ForeignFileError, "SQLite file of another program")
-
-
-def killed_copy(path: Path, statements: list[str]) -> None:
-    """A file whose last changes lie in its write-ahead log, as a killed program leaves it."""
-    living = path.with_name("living.db")
-    if path.exists():
-        path.rename(living)
-    with closing(sqlite3.connect(living, isolation_level=None)) as raw:
-        raw.execute("PRAGMA journal_mode = WAL")
-        for statement in statements:
-            raw.execute(statement)
-        shutil.copy(living, path)
-        shutil.copy(f"{living}-wal", f"{path}-wal")
-    living.unlink()
 
 
 def test_file_of_another_program_that_was_killed(path: Path) -> None:
@@ -282,225 +226,3 @@ def test_waits_for_the_time_out(start: Callable[..., subprocess.Popen[str]], pat
         assert guard.add(sig(1))
         assert guard.add_batch([sig(1), sig(2)]) == 1
         holder.communicate()
-
-
-# --- permissions: root may write anywhere, so a process of another user tries
-
-AS_ANOTHER_USER = """
-if os.geteuid() == 0:
-    os.setgid(65534); os.setuid(65534)
-def attempt():
-    try:
-        NoDupeGuard(path).add(sig(1))
-    except StoreReadOnlyError as error:
-        assert repr(path) in str(error)
-        return str(error)
-"""
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that another user can reach, unlike pytest's own."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o777)
-        yield folder
-        folder.chmod(0o777)
-
-
-@pytest.mark.parametrize(
-    ("file_mode", "folder_mode", "match"),
-    [
-        (0o444, 0o777, "no permission to read and write the file"),
-        (0o222, 0o777, "no permission to read and write the file"),
-        (0o666, 0o555, "no permission to create files beside it"),
-        (None, 0o555, "no permission to create files beside it"),
-    ],
-)
-def test_read_only(
-    run: Callable[..., str], open_folder: Path, file_mode: int | None, folder_mode: int, match: str
-) -> None:
-    path = open_folder / "seen.db"
-    if file_mode is not None:
-        whole_store(path, 10)
-        path.chmod(file_mode)
-    open_folder.chmod(folder_mode)
-    with unchanged(open_folder):
-        assert match in run(AS_ANOTHER_USER + "print(attempt())", path)
-
-
-def test_folder_that_may_not_be_entered(run: Callable[..., str], open_folder: Path) -> None:
-    path = open_folder / "inner" / "seen.db"
-    path.parent.mkdir()
-    whole_store(path, 10)
-    path.parent.chmod(0o600)
-    script = AS_ANOTHER_USER.replace("StoreReadOnlyError", "StorePathError")
-    assert "cannot be reached" in run(script + "print(attempt())", path)
-    path.parent.chmod(0o777)
-
-
-# --- damage
-
-
-def test_truncated(path: Path) -> None:
-    content = whole_store(path)
-    for size in (len(content) // 2, len(content) - 1, 4096, 4095, 600, 50):
-        path.write_bytes(content[:size])
-        refuse(path, StoreCorruptError, "damaged or truncated")
-
-
-def test_scrambled_header(path: Path) -> None:
-    content = whole_store(path)
-    path.write_bytes(random.Random(1).randbytes(100) + content[100:])
-    refuse(path, ForeignFileError, "header is damaged")
-
-
-def test_scrambled_first_page(path: Path) -> None:
-    content = whole_store(path)
-    path.write_bytes(content[:100] + random.Random(1).randbytes(3996) + content[4096:])
-    refuse(path, StoreCorruptError, "damaged or truncated")
-
-
-def test_scrambled_middle_pages(path: Path) -> None:
-    content = whole_store(path)
-    middle = len(content) // 2 // 4096 * 4096
-    rng = random.Random(1)
-    scrambled = rng.randbytes(8192)
-    path.write_bytes(content[:middle] + scrambled + content[middle + 8192 :])
-    with unchanged(path.parent), NoDupeGuard(path) as guard:
-        with pytest.raises(StoreCorruptError, match="damaged or truncated"):
-            guard.check()
-        signatures = [rng.randbytes(16) for _ in range(2_000)]
-        for call in (guard.seen_batch, guard.add_batch):
-            with pytest.raises(StoreCorruptError, match="damaged or truncated"):
-                call(signatures)
-
-
-def test_missing_table(path: Path) -> None:
-    whole_store(path, 10)
-    with closing(sqlite3.connect(path)) as raw:
-        raw.execute("DROP TABLE signatures")
-    with (
-        unchanged(path.parent),
-        NoDupeGuard(path) as guard,
-        pytest.raises(StoreCorruptError, match="no such table"),
-    ):
-        guard.add(sig(1))
-
-
-_WHOLE: list[bytes] = []
-
-
-@given(st.integers(0, 2**31), st.binary(min_size=1, max_size=300), st.integers(0, 4))
-@settings(max_examples=60, deadline=None)
-def test_any_damage_ends_in_one_of_our_errors_or_none(
-    place: int, damage: bytes, pages: int
-) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "seen.db"
-        if not _WHOLE:
-            _WHOLE.append(whole_store(path, 600))
-        content = _WHOLE[0]
-        # Half of the examples aim at the headers of pages, where most bytes have a meaning.
-        at = place % len(content) if pages == 0 else place % (len(content) // 4096) * 4096
-        path.write_bytes((content[:at] + damage + content[at + len(damage) :])[: len(content)])
-        try:
-            with NoDupeGuard(path, timeout_s=0.05) as guard:
-                guard.seen_batch(sig(i) for i in range(20))
-                guard.add_batch(sig(i) for i in range(20))
-                guard.remove(sig(3))
-                guard.check()
-        except StoreError as error:
-            assert str(path) in str(error)  # noqa: PT017 - no error at all is fine too
-
-
-# --- no room
-
-LIMITED = """
-import resource, subprocess
-def limit(size):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-def digest():
-    return subprocess.run(["cksum", path], capture_output=True, check=True).stdout
-"""
-
-
-def test_no_room_for_a_batch(run: Callable[..., str], path: Path) -> None:
-    script = """
-guard = NoDupeGuard(path)
-guard.add_batch(sig(i) for i in range(100))
-before = digest()
-limit(100_000)
-for _ in range(3):
-    try:
-        guard.add_batch(sig(i) for i in range(50, 20_000))
-    except StoreFullError as error:
-        assert "no room left" in str(error) and path in str(error), error
-    else:
-        raise SystemExit("not refused")
-    assert len(guard) == 100 and guard.add(sig(0)) is False
-assert digest() == before
-limit(resource.RLIM_INFINITY)
-assert guard.add_batch(sig(i) for i in range(50, 20_000)) == 19_900
-guard.check()
-"""
-    run(LIMITED + script, path)
-
-
-@pytest.mark.parametrize("size", [0, 1_000, 5_000, 10_000, 20_000, 30_000])
-def test_no_room_to_create(run: Callable[..., str], path: Path, size: int) -> None:
-    script = """
-limit(int(sys.argv[2]))
-try:
-    guard = NoDupeGuard(path)
-    guard.add_batch(sig(i) for i in range(2_000))
-except StoreFullError as error:
-    assert "no room left" in str(error)
-else:
-    raise SystemExit("not refused")
-limit(resource.RLIM_INFINITY)
-with NoDupeGuard(path) as guard:
-    assert len(guard) == 0 and guard.add(sig(1))
-    guard.check()
-"""
-    run(LIMITED + script, path, size)
-
-
-def test_no_room_says_that_nothing_was_stored_one_by_one(
-    run: Callable[..., str], path: Path
-) -> None:
-    script = """
-guard = NoDupeGuard(path)
-limit(200_000)
-stored = []
-for number in range(100_000):
-    try:
-        if guard.add(sig(number)):
-            stored.append(number)
-    except StoreFullError:
-        break
-limit(resource.RLIM_INFINITY)
-assert 0 < len(stored) == len(guard) < 100_000
-assert not guard.seen(sig(number)) and guard.add(sig(number))
-guard.check()
-"""
-    run(LIMITED + script, path)
-
-
-def test_many_open_files_are_told_apart(run: Callable[..., str], path: Path) -> None:
-    script = """
-import resource
-guard = NoDupeGuard(path)
-resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0) + 1, 4096))
-import threading
-found = []
-def work():
-    try:
-        guard.add(sig(1))
-    except StoreError as error:
-        found.append(error)
-thread = threading.Thread(target=work); thread.start(); thread.join()
-assert "free file descriptor" in str(found[0]), found
-assert guard.add(sig(1))
-"""
-    run(script, path)

@@ -109,6 +109,56 @@ def test_life(form: Form, tmp_path: Path) -> None:
 
 
 @FORMS
+def test_an_update_while_it_is_closed_is_written_or_refused(form: Form, tmp_path: Path) -> None:
+    metadata = form(tmp_path / "study")
+    write, began = metadata._target.update, threading.Event()
+    outcome: list[str] = []
+
+    class Late(dict[str, int]):
+        """Says when it is looked at, which is after the update found the metadata open."""
+
+        def items(self) -> Any:
+            began.set()
+            return super().items()
+
+    def update() -> None:
+        try:
+            metadata.update(Late(late=2))
+            outcome.append("taken")
+        except StoreClosedError:
+            outcome.append("refused")
+
+    thread = threading.Thread(target=update)
+
+    def write_meanwhile(values: Mapping[str, Any]) -> None:
+        thread.start()
+        assert began.wait(20)
+        write(values)
+
+    metadata.set("early", 1)
+    metadata._target.update = write_meanwhile  # type: ignore[method-assign]  # to be in the middle of it
+    metadata.close()
+    thread.join()
+    with form(tmp_path / "study") as again:
+        late = {"late": 2} if outcome == ["taken"] else {}
+        assert again.all() == {"early": 1, **late}
+    assert outcome in (["taken"], ["refused"])
+
+
+@FORMS
+def test_of_two_that_close_it_one_does(form: Form, tmp_path: Path) -> None:
+    metadata = form(tmp_path / "study")
+    metadata.set("a", 1)
+    closing = [threading.Thread(target=metadata.close) for _ in range(4)]
+    for thread in closing:
+        thread.start()
+    for thread in closing:
+        thread.join()
+    with form(tmp_path / "study") as again:
+        assert again.all() == {"a": 1}
+
+
+@FORMS
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -194,7 +244,7 @@ def test_files_agree_with_the_twin(
 
 def test_a_batch_is_written_at_its_count() -> None:
     target = Recorder()
-    batch = Batch(target, max_updates=10, max_age_s=1_000)
+    batch = Batch(target, max_updates=10, max_age_s=1_000, name="study")
     for number in range(25):
         batch.update({"n": number})
     assert target.batches == [{"n": 9}, {"n": 19}]
@@ -207,7 +257,7 @@ def test_a_batch_is_written_at_its_count() -> None:
 
 def test_a_batch_is_written_at_its_age() -> None:
     target = Recorder()
-    batch = Batch(target, max_updates=1_000, max_age_s=0.05)
+    batch = Batch(target, max_updates=1_000, max_age_s=0.05, name="study")
     for turn in range(3):
         batch.update({"turn": turn})
         wait_until(lambda turn=turn: len(target.batches) == turn + 1)  # type: ignore[misc]  # bound now
@@ -217,7 +267,7 @@ def test_a_batch_is_written_at_its_age() -> None:
 
 def test_the_thread_that_waits_ends_when_there_is_nothing_to_write() -> None:
     target = Recorder()
-    batch = Batch(target, max_updates=1_000, max_age_s=0.02)
+    batch = Batch(target, max_updates=1_000, max_age_s=0.02, name="study")
     batch.update({"a": 1})
     wait_until(lambda: batch._timer is None)
     assert target.batches == [{"a": 1}]
@@ -228,7 +278,7 @@ def test_the_thread_that_waits_ends_when_there_is_nothing_to_write() -> None:
 
 def test_a_batch_that_cannot_be_written_waits_on(capsys: pytest.CaptureFixture[str]) -> None:
     target = Recorder()
-    batch = Batch(target, max_updates=2, max_age_s=0.05)
+    batch = Batch(target, max_updates=2, max_age_s=0.05, name="study")
     target.failures = 2
     batch.update({"a": 1})
     with pytest.raises(StoreError, match="no room"):
@@ -252,7 +302,7 @@ def test_where_no_thread_can_be_started_every_update_is_written(
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     target = Recorder()
-    batch = Batch(target, max_updates=100, max_age_s=10)
+    batch = Batch(target, max_updates=100, max_age_s=10, name="study")
     batch.update({"a": 1})
     assert target.batches == [{"a": 1}]
     batch.close()

@@ -5,27 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import subprocess
 import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from trial_files import compare, file_of, without_orjson, write
 
 import optimizer
 from optimizer import _compat
 from optimizer.errors import StorePathError
 from optimizer.protocols import Trial
-from optimizer.reference import records as ref
 from optimizer.stores import records_files, records_json
-from optimizer.stores.records import LoadedTrials, load_trials
-from optimizer.stores.records_format import trial_from, trials_from
+from optimizer.stores.records import load_trials
 
 ROOT = Path(optimizer.__file__).parents[1]
 
@@ -35,37 +29,6 @@ def _forget() -> Iterator[None]:
     _compat.available.cache_clear()
     yield
     _compat.available.cache_clear()
-
-
-def without_orjson(call: Callable[[], LoadedTrials]) -> LoadedTrials:
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", _compat.SlowFallbackWarning)
-        patch.setenv(_compat.SWITCH, "orjson")
-        _compat.available.cache_clear()
-        found = call()
-    _compat.available.cache_clear()
-    return found
-
-
-def write(folder: Path, files: dict[str, bytes]) -> None:
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-
-
-def file_of(number: int, **fields: Any) -> bytes:
-    return json.dumps({"number": number, "value": number / 7, **fields}).encode()
-
-
-def compare(folder: Path) -> LoadedTrials:
-    """Load by orjson, by json and by the twin; by their texts, for NaN is not itself."""
-    comp = load_trials(folder)
-    plain = without_orjson(lambda: load_trials(folder))
-    assert repr(comp) == repr(plain)
-    trials, others = ref.load_trials(folder)
-    assert repr(comp.trials) == repr(trials)
-    assert sorted(problem.file for problem in comp.problems) == others
-    assert len(comp.trials) + len(comp.problems) == len(os.listdir(folder))
-    return comp
 
 
 def test_a_trial_has_all_its_fields(tmp_path: Path) -> None:
@@ -311,79 +274,6 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 def test_names_that_cannot_be_printed_are_escaped() -> None:
     assert str(records_files.Problem("a\nb.json", "is x")) == r"'a\nb.json': is x"
     assert str(records_files.Problem("\udcff.json", "is x")) == r"'\udcff.json': is x"
-
-
-# --- equality on generated folders
-
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**70), 2**70),
-    st.floats(),
-    st.floats(1e-5, 1e-3),
-    st.text(st.characters(codec="utf-8"), max_size=5),
-)
-VALUES = st.one_of(st.floats(), st.integers(-9, 9), st.none())
-FILES = st.fixed_dictionaries(
-    {"number": st.integers(0, 9)},
-    optional={
-        "state": st.sampled_from(
-            [None, 1, 2, 9, "COMPLETE", "PRUNED", "FAIL", "running", "no", {}]
-        ),
-        "params": st.dictionaries(st.text(max_size=3), SCALARS, max_size=4),
-        "value": VALUES,
-        "values": st.one_of(st.none(), st.lists(VALUES, max_size=2)),
-        "user_attrs": st.dictionaries(st.text(max_size=3), st.lists(SCALARS, max_size=3)),
-        "started_s": st.one_of(st.none(), st.floats(0, 1e10)),
-    },
-)
-NORMAL = st.fixed_dictionaries(
-    {"number": st.integers(0, 99), "state": st.just("COMPLETE"), "value": st.floats()},
-    optional={"params": st.dictionaries(st.text(max_size=3), SCALARS, max_size=4)},
-)
-DAMAGE = st.sampled_from(["", "", "", "cut", "flip", "append", "utf-16", "bom"])
-
-
-def damaged(data: bytes, how: str, rng: random.Random) -> bytes:
-    if how == "cut":
-        return data[: rng.randrange(len(data))]
-    if how == "flip":
-        place = rng.randrange(len(data))
-        return data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :]
-    if how == "append":
-        return data + rng.choice([b"\0\0", b"}", b" ", b"\xff"])
-    if how == "utf-16":
-        return data.decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass")
-    return b"\xef\xbb\xbf" + data if how == "bom" else data
-
-
-@settings(max_examples=settings().max_examples // 2)
-@given(
-    st.lists(st.tuples(st.one_of(FILES, NORMAL), DAMAGE, st.booleans()), max_size=12),
-    st.randoms(use_true_random=False),
-)
-def test_orjson_json_and_the_twin_agree(
-    files: list[tuple[dict[str, Any], str, bool]], rng: random.Random
-) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        for index, (fields, how, ascii_only) in enumerate(files):
-            data = json.dumps(fields, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-            suffix = rng.choice(["json"] * 9 + ["txt"])
-            Path(name, f"{index}.{suffix}").write_bytes(damaged(data, how, rng))
-        compare(Path(name))
-
-
-@settings(max_examples=settings().max_examples // 2)
-@given(st.lists(st.one_of(NORMAL, FILES), min_size=1, max_size=6))
-def test_many_at_once_are_each_by_itself(files: list[dict[str, Any]]) -> None:
-    comp = trials_from([dict(fields) for fields in files])
-    if comp is not None:
-        assert repr(comp) == repr([trial_from(dict(fields)) for fields in files])
-
-
-def test_normal_files_are_made_at_once() -> None:
-    normal = [{"number": i, "state": "COMPLETE", "value": 0.5, "params": {}} for i in range(3)]
-    assert trials_from(normal) is not None
 
 
 def test_the_same_problems_in_a_process_without_orjson(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import math
 import os
+import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,6 @@ from optimizer.errors import (
     StorePathError,
     StoreReadOnlyError,
 )
-from optimizer.stores import results
 from optimizer.stores.results import escape, read_result, result_path, write_result
 
 ROOT = Path(optimizer.__file__).parents[1]
@@ -131,7 +132,7 @@ print({"os.listdir", "os.scandir", "glob.glob"} & set(seen), seen.count("open"))
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert done.stdout == "set() 4\n"  # the file, made from its descriptor, the folder, the reading
+    assert done.stdout == "set() 3\n"  # the folder, the file, the reading
 
 
 def test_what_is_no_result_is_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -169,26 +170,92 @@ def test_a_failure_leaves_the_old_result(
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def sync_until_the_folder(code: int) -> Callable[[int], None]:
+    """`os.fsync`, which fails for folders."""
+    plain = os.fsync
+
+    def sync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        plain(descriptor)
+
+    return sync
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_name_that_does_not_reach_the_disk_is_told_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    path = write_result(tmp_path / "a.json", "old")
+    monkeypatch.setattr(os, "fsync", sync_until_the_folder(code))
+    with pytest.raises(StoreError, match=r"a\.json' was written, but .* repeat the call") as caught:
+        write_result(path, "new")
+    assert type(caught.value) is StoreError  # none of those that say that nothing was stored
+    assert errno.errorcode[code] in str(caught.value)
+    monkeypatch.undo()
+    assert read_result(path) == "new"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EBADF, errno.ENOTSUP])
+def test_a_file_system_that_syncs_no_folders_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(os, "fsync", sync_until_the_folder(code))
+    assert read_result(write_result(tmp_path / "new" / "a.json", 1)) == 1
+
+
+def test_a_folder_that_cannot_be_synced_is_refused_before_anything_is_written(
+    run: Callable[..., str], open_folder: Path
+) -> None:
+    path = write_result(open_folder / "inner" / "a.json", "old")
+    path.parent.chmod(0o333)  # files may be made in it, but it cannot be opened
+    script = """
+from optimizer.stores.results import write_result
+if os.geteuid() == 0:
+    os.setgid(65534); os.setuid(65534)
+try:
+    write_result(path, "new")
+except StoreReadOnlyError as error:
+    assert "permission to read and write its folder" in str(error), error
+    print("refused")
+"""
+    assert run(script, path) == "refused\n"
+    path.parent.chmod(0o777)
+    assert read_result(path) == "old"
+    assert os.listdir(path.parent) == ["a.json"]
+
+
+def test_the_name_of_every_new_folder_reaches_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    plain = os.fsync
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        plain(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    path = write_result(tmp_path / "one" / "two" / "a.json", 1)
+    one, two = tmp_path / "one", tmp_path / "one" / "two"
+    assert synced == [os.stat(each).st_ino for each in (tmp_path, one, path, two)]
+    write_result(path, 2)
+    assert synced[4:] == [os.stat(each).st_ino for each in (path, two)]
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\N{SNOWMAN}", "\U0001f600", "\udcff"])
+def test_every_name_that_a_file_system_takes_can_be_written(tmp_path: Path, character: str) -> None:
+    path = tmp_path / (character * (255 // len(os.fsencode(character))))
+    assert read_result(write_result(path, 1)) == 1
+    assert os.listdir(tmp_path) == [path.name]
+
+
 def test_a_part_that_was_written_is_followed_by_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import builtins
-
-    class Slow:
-        def __init__(self, file: Any) -> None:
-            self.file = file
-
-        def __enter__(self) -> Slow:
-            return self
-
-        def __exit__(self, *error: object) -> None:
-            self.file.close()
-
-        def write(self, data: memoryview) -> int:
-            return int(self.file.write(data[:3]))
-
-    opened = builtins.open
-    monkeypatch.setattr(results, "open", lambda *a, **k: Slow(opened(*a, **k)), raising=False)
+    plain = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: plain(descriptor, data[:3]))
     path = write_result(tmp_path / "a.json", list(range(100)))
     monkeypatch.undo()
     assert read_result(path) == list(range(100))

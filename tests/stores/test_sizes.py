@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_contract import ONE, sig
+from contract_opening import ONE, sig
 
 from optimizer.signature import SignatureCache
 from optimizer.stores.evaluations import EvaluationCache
 from optimizer.stores.guard import NoDupeGuard
 from optimizer.stores.remembering import RememberingGuard
+from optimizer.stores.sqlite import SqliteStore
 
 MB = 1_000_000
 
@@ -58,6 +59,17 @@ def test_a_guard_of_10_000_trials_takes_less_than_a_megabyte(
         assert len(guard) == 10_000
     assert os.listdir(path.parent) == [path.name]
     assert on_disk(path.parent) < MB
+
+
+def test_a_file_whose_data_change_daily_does_not_grow(path: Path) -> None:
+    sizes = []
+    for day in range(30):
+        with SqliteStore(path) as store:
+            today = day.to_bytes(16, "big")
+            store.evaluations(today).put_batch((sig(i), float(i)) for i in range(300))
+            assert store.forget_others(today) == (300 if day else 0)
+        sizes.append(on_disk(path.parent))
+    assert sizes[-1] == sizes[2]
 
 
 def test_5_000_remembered_signatures_take_less_than_2_megabytes(path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_contract import ONE, StoreContract, sig
+from contract_opening import ONE, sig
+from store_contract import StoreContract
 
 from optimizer.errors import StoreCorruptError
 from optimizer.protocols import Evaluation, Store
