@@ -15,12 +15,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import _claims_markdown, _registry
+from benchmarks._claims_answers import answered
+from benchmarks._claims_cells import figures_cell, spread
+from benchmarks._claims_figures import ClaimVerdict, Counted, reported_figures
 from benchmarks._claims_measured import Measured, count_both, measure
 from benchmarks._claims_plan import lines_of
 from benchmarks._claims_report import ClaimsReport
 from benchmarks._claims_rows import (
-    ClaimVerdict,
-    Counted,
     Line,
     Role,
     Row,
@@ -29,8 +30,8 @@ from benchmarks._claims_rows import (
     told_row,
     with_plain,
 )
-from benchmarks._claims_table import read_claims
-from benchmarks._claims_text import reported, spread, terminal_lines
+from benchmarks._claims_table import read_claims, read_compared
+from benchmarks._claims_text import terminal_lines
 from benchmarks._claims_trial import TrialCost, trial_cost
 from benchmarks.gate.errors import GateError
 from benchmarks.gate.files import replace
@@ -50,7 +51,8 @@ and the verdict. Hot paths of which no report speaks come last.
 """
 _EPILOG = """\
 verdicts: exceeded (all of the interval lies above), reproduced (at most a tenth of the gain
-below), not reproduced, works (no factor is reported), not built yet, not measured.
+below), not reproduced, works (no figure is reported), not built yet, not measured. Factors, seconds
+saved in 100 trials, shares of a run, and counts are judged alike; the worst is the claim's own.
 
 exit codes: 0, whatever the verdicts; 2 where a hot path raised or its sides disagree, or the
 command makes no sense; 3 where one was not measured; 130 interrupted: what was measured is printed,
@@ -93,7 +95,8 @@ def main(options: argparse.Namespace) -> int:
     try:
         claims = read_claims()
         paths = {path.name: path for path in _registry.load()}
-        lines = lines_of(claims, paths, options.names, quick=options.quick)
+        asked = {"quick": options.quick, "compared": read_compared()}
+        lines = lines_of(claims, paths, options.names, **asked)
         if options.list:
             print("\n".join(listed(lines)))
             return 0
@@ -111,14 +114,8 @@ def listed(lines: Sequence[Line]) -> list[str]:
         claim, own = line.claim, line.role is Role.CLAIM
         built = "shown by a test" if claim.tested_by else "not built yet"
         shown = claim.name if own else "-" if line.role is Role.OURS else f"  ({line.role})"
-        rows.append(
-            (
-                shown,
-                line.name if line.path else built,
-                reported(claim.reported if own else None),
-                claim.what if own else "",
-            )
-        )
+        figures = figures_cell(reported_figures(claim)) if own else "-"
+        rows.append((shown, line.name if line.path else built, figures, line.what))
     return table(("claim", "hot path", "reported", "slow way → fast way"), rows, right=(2,))
 
 
@@ -186,7 +183,11 @@ def _counted(side: Side, line: Line, codes: list[int]) -> tuple[Counted, str]:
     if line.role is Role.PLAIN:
         return {}, ""
     try:
-        return count_both(side, (line.path, line.case), line.claim.counted), ""
+        key = line.path, line.case
+        found = count_both(side, key, line.claim.counted)
+        if line.role is Role.CLAIM:
+            found |= answered(side, key, line.claim.at_most)
+        return found, ""
     except GateError as error:
         codes.append(error.code)
         return {}, str(error)

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from benchmarks._claims_cells import label, share_cells, speed_cells, words
+from benchmarks._claims_figures import ClaimVerdict
 from benchmarks._claims_report import ClaimsReport
-from benchmarks._claims_rows import ClaimVerdict, Role
+from benchmarks._claims_rows import Role, Row
 from benchmarks._claims_share import OBJECTIVES
-from benchmarks._claims_text import (
-    SHARES,
-    caption,
-    headline,
-    label,
-    reported,
-    savings,
-    share_cells,
-    spread,
-    times,
-    verdict,
-    words,
-)
+from benchmarks._claims_text import SHARES, caption, headline
 
 _HEAD = ("claim", "reported", "wall (± 3 se)", "before → after")
 
@@ -29,17 +19,7 @@ def render(report: ClaimsReport) -> str:
     measured = [row for row in report.rows if row.measured]
     told = [row for row in report.rows if row.verdict is not ClaimVerdict.NOT_BUILT]
     waiting = [row.claim for row in report.rows if row.verdict is ClaimVerdict.NOT_BUILT]
-    speeds = [
-        (
-            _text(label(row)) if row.role is Role.CLAIM else f"· {_code(label(row).strip())}",
-            reported(row.reported),
-            spread(row.measured.wall) if row.measured else "-",
-            times(row),
-            *map(_text, savings(row)),
-            _text(verdict(row)),
-        )
-        for row in told
-    ]
+    speeds = [(_label(row), *map(_text, speed_cells(row)[1:])) for row in told]
     head = (*_HEAD, *(f"saves of a trial: {name}" for name in OBJECTIVES), "verdict")
     blocks = [
         f"### Reported claims{' (quick)' if report.quick else ''}",
@@ -49,22 +29,31 @@ def render(report: ClaimsReport) -> str:
     if waiting:
         blocks.append(f"Not built yet: {_text(', '.join(waiting))}.")
     shares = [(_code(row.name), *map(_text, share_cells(row)[1:])) for row in measured]
-    rows = [row for row in told if row.said or row.notes]
     blocks += [
         "<details><summary>How to read it, shares of a trial, notes</summary>",
-        "\n".join(f"- {_text(line)}" for line in (headline(report), *caption(report))),
+        "\n".join(_bullet(line) for line in (headline(report), *caption(report))),
         "\n".join(_table(SHARES, shares)) if shares else "",
-        "\n".join(
-            line
-            for row in rows
-            for line in (
-                f"- **{_text(row.claim or row.name)}** {_text(row.what)}",
-                *(f"  - {_text(word)}" for word in words(row)),
-            )
-        ),
+        "\n".join(line for row in told for line in _item(row)),
         "</details>",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _bullet(line: str) -> str:
+    """A line of the terminal's, set in where it is set in there."""
+    return f"{'  ' * line.startswith(' ')}- {_text(line.strip())}"
+
+
+def _label(row: Row) -> str:
+    return _text(label(row)) if row.role is Role.CLAIM else f"· {_code(label(row).strip())}"
+
+
+def _item(row: Row) -> Iterable[str]:
+    """What a row compares, and what there is to say of it; set in below its claim's."""
+    inset = "  " if row.role in (Role.BESIDE, Role.PLAIN) else ""
+    name = f"**{_text(row.claim)}**" if row.role is Role.CLAIM else _code(row.name)
+    yield f"{inset}- {name} {_text(row.what)}"
+    yield from (f"{inset}  - {_text(word)}" for word in words(row))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -42,11 +42,31 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """Something of several processes: mean, and 3 standard errors to each side."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Amount:
+        every = list(values)
+        mean = statistics.fmean(every)
+        spread = 3 * statistics.stdev(every) / math.sqrt(len(every))
+        return cls(mean, mean - spread, mean + spread)
+
+    def times(self, factor: float) -> Amount:
+        return Amount(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
 class Measured:
     """before / after over fresh processes: > 1 means that after is faster; wall seconds a call."""
 
     wall: Spread
     cpu: Spread
+    saved_s: Amount  # wall seconds that a call saves
     before_s: float
     after_s: float
     processes: int
@@ -56,6 +76,7 @@ class Measured:
         return cls(
             wall=Spread.of(one.ratio("wall_s") for one in found),
             cpu=Spread.of(one.ratio("cpu_s") for one in found),
+            saved_s=Amount.of(one.before["wall_s"] - one.after["wall_s"] for one in found),
             before_s=statistics.fmean(one.before["wall_s"] for one in found),
             after_s=statistics.fmean(one.after["wall_s"] for one in found),
             processes=len(found),

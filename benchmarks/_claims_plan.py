@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from benchmarks import _registry
 from benchmarks._claims_rows import Line, Role
-from benchmarks._claims_table import Claim
+from benchmarks._claims_table import Claim, split_case
 from benchmarks.gate.errors import UsageError
 
 Paths = Mapping[str, _registry.RegisteredPath]
@@ -15,20 +16,27 @@ _NO_CLAIM = Claim("")
 
 
 def lines_of(
-    claims: Mapping[str, Claim], paths: Paths, names: Sequence[str] = (), *, quick: bool = False
+    claims: Mapping[str, Claim],
+    paths: Paths,
+    names: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    compared: Mapping[str, str] | None = None,
 ) -> list[Line]:
     """The lines in the order of the reports, then the hot paths that no claim names.
 
     `names` are claims, hot paths or suites; a claim brings all its lines. With `quick`, a case
-    whose slow way is quick. Raises `UsageError` where a name is none of them.
+    whose slow way is quick. `compared` says what the lines compare that are no claim's own. Raises
+    `UsageError` where a name is none of them.
     """
     refuse_unknown(claims, paths, names)
-    every = [line for claim in claims.values() for line in _of_claim(claim, paths, quick)]
+    plan = _Plan(paths, quick, compared or {})
+    every = [line for claim in claims.values() for line in plan.of_claim(claim)]
     named = {line.path for line in every}
     every += [
-        _line(Role.OURS, _NO_CLAIM, path, quick)
-        for path in paths.values()
-        if path.name not in named
+        plan.line(Role.OURS, _NO_CLAIM, name, path.case())
+        for name, path in paths.items()
+        if name not in named
     ]
     if not names:
         return every
@@ -46,40 +54,62 @@ def refuse_unknown(claims: Mapping[str, Claim], paths: Paths, names: Iterable[st
             raise UsageError(f"no claim, hot path or suite {name}{meant} (--list names them)")
 
 
-def _of_claim(claim: Claim, paths: Paths, quick: bool) -> list[Line]:
-    """The claim's own line, and what stands below it."""
-    if claim.hot_path not in paths:
-        return [Line(Role.CLAIM, claim)]
-    own = _line(Role.CLAIM, claim, paths[claim.hot_path], quick)
-    below = [(Role.BESIDE, name) for name in claim.also] + [(Role.PLAIN, claim.plain_path)]
-    return [
-        own,
-        *(
-            _line(role, claim, paths[name], quick, beside=own)
-            for role, name in below
-            if name in paths
-        ),
-    ]
+@dataclass(frozen=True)
+class _Plan:
+    """At which case a line is measured, and what it says that it compares."""
 
+    paths: Paths
+    quick: bool
+    compared: Mapping[str, str]
 
-def _line(
-    role: Role,
-    claim: Claim,
-    path: _registry.RegisteredPath,
-    quick: bool,
-    beside: Line | None = None,
-) -> Line:
-    """A path's line: at the case of the line it stands beside, where it has that case."""
-    case = path.case()
-    if quick and not case.compared:
-        case = next((other for other in path.cases if other.compared), case)
-    judged = path.case().label
-    if beside is not None:
-        same = [other for other in path.cases if other.label == beside.case and other.has_before]
-        case = same[0] if same else case
-        judged = beside.judged
-    trials = None if role is Role.OURS else claim.trials_at(case.label, judged)
-    return Line(role, claim, path.name, case.label, judged, trials)
+    def of_claim(self, claim: Claim) -> list[Line]:
+        """The claim's own line, and what stands below it; no case of a path twice."""
+        if claim.hot_path not in self.paths:
+            return [Line(Role.CLAIM, claim, what=claim.what)]
+        own = self.line(Role.CLAIM, claim, claim.hot_path, self.paths[claim.hot_path].case())
+        below = [(Role.BESIDE, name) for name in claim.also] + [(Role.PLAIN, claim.plain_path)]
+        lines = [own]
+        for role, name in below:
+            if split_case(name)[0] in self.paths:
+                line = self._below(role, name, own)
+                known = {(one.path, one.case) for one in lines}
+                lines += [] if (line.path, line.case) in known else [line]
+        return lines
+
+    def _below(self, role: Role, name: str, own: Line) -> Line:
+        """At the case that is named, else at that of the claim's own line, else at the path's."""
+        path, case = split_case(name)
+        cases = {one.label: one for one in self.paths[path].cases if one.has_before}
+        found = cases.get(case or own.case, self.paths[path].case())
+        return self.line(role, own.claim, name, found, judged=own.judged, taken=own.name)
+
+    def line(
+        self,
+        role: Role,
+        claim: Claim,
+        name: str,
+        case: _registry.RegisteredCase,
+        *,
+        judged: str = "",
+        taken: str = "",
+    ) -> Line:
+        """The line at that case; with `quick`, at one that is quick, rather not `taken`."""
+        path = self.paths[split_case(name)[0]]
+        if self.quick and not case.compared:
+            quick = [other for other in path.cases if other.compared]
+            free = [other for other in quick if f"{path.name}[{other.label}]" != taken]
+            case = [*free, *quick, case][0]
+        judged = judged or path.case().label
+        trials = None if role is Role.OURS else claim.trials_at(case.label, judged)
+        line = Line(role, claim, path.name, case.label, judged, trials)
+        return replace(line, what=self._what(line, name))
+
+    def _what(self, line: Line, name: str) -> str:
+        """Said of the case that is measured, else of that which is named, else of the path."""
+        if line.role is Role.CLAIM:
+            return line.claim.what
+        said = (self.compared.get(place) for place in (line.name, name, line.path))
+        return next(filter(None, said), line.claim.plain if line.role is Role.PLAIN else "")
 
 
 def _suite(path: str) -> str:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks._claims_rows import ClaimVerdict, Role, Row
+from benchmarks._claims_figures import ClaimVerdict
+from benchmarks._claims_rows import Role, Row
 from benchmarks._claims_trial import TrialCost
 from benchmarks.gate.files import replace
 
-FORMAT = 2  # of the file; 1 had neither intervals of wall time nor shares of a trial
+FORMAT = 3  # of the file; 2 knew of no figures but factors
 
 
 class ClaimsFormatError(ValueError):

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks._claims_measured import Measured, Spread
+from benchmarks._claims_figures import (
+    ClaimVerdict,
+    Counted,
+    Figure,
+    Unit,
+    found_figures,
+    judged,
+    reached,
+    reported_figures,
+    together,
+    unclear,
+)
+from benchmarks._claims_measured import Amount, Measured, Spread
 from benchmarks._claims_share import Share, shares
-from benchmarks._claims_table import STUDY_TRIALS, Claim, Per, Range
-
-NEAR = 0.10  # a row reproduces where the measured gain is at most this far below the reported
-
-
-class ClaimVerdict(enum.StrEnum):
-    """What a row says of a reported claim."""
-
-    EXCEEDED = "exceeded"
-    REPRODUCED = "reproduced"
-    NOT_REPRODUCED = "not reproduced"
-    WORKS = "works"  # not a speed claim
-    NOT_BUILT = "not built yet"
-    OURS = "not reported"
-    FAILED = "not measured"
+from benchmarks._claims_table import STUDY_TRIALS, Claim, Per
 
 
 class Role(enum.StrEnum):
@@ -34,9 +31,6 @@ class Role(enum.StrEnum):
     BESIDE = "beside"  # another way of ours, below the claim's own line
     PLAIN = "plain"  # ours against the best way with plain libraries
     OURS = "ours"  # a hot path that no report speaks of
-
-
-Counted = Mapping[str, tuple[int, int]]  # counter -> of one call of before, of one of after
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,7 @@ class Line:
     case: str = ""
     judged: str = ""  # the case the path's claim is judged at
     trials: int | None = None  # that the work stands for
+    what: str = ""  # it compares
 
     @property
     def name(self) -> str:
@@ -66,7 +61,7 @@ class Row:
     what: str
     source: str
     said: str
-    reported: Range | None
+    figures: tuple[Figure, ...]
     verdict: ClaimVerdict
     notes: tuple[str, ...] = ()
     trials: int | None = None
@@ -97,59 +92,16 @@ class Row:
             "role": Role(table["role"]),
             "verdict": ClaimVerdict(table["verdict"]),
             "per": Per(table["per"]),
-            "reported": tuple(table["reported"]) if table["reported"] else None,
+            "figures": tuple(map(Figure.from_json, table["figures"])),
             "notes": tuple(table["notes"]),
             "shares": tuple(Share(**share) for share in table["shares"]),
             "before_plain": Spread(**plain) if plain else None,
         }
         if measured:
             clocks = {clock: Spread(**measured[clock]) for clock in ("wall", "cpu")}
-            typed["measured"] = Measured(**{**measured, **clocks})
+            saved = Amount(**measured["saved_s"])
+            typed["measured"] = Measured(**{**measured, **clocks, "saved_s": saved})
         return cls(**{**table, **typed})
-
-
-# --- the verdict
-
-
-def judge(reported: Range | None, measured: Spread) -> ClaimVerdict:
-    """Wall time against wall time, as the reports measured.
-
-    Exceeded where all of the interval lies above what is reported, reproduced where the gain over 1
-    is at most `NEAR` below the least that is; what a report gives no factor for works.
-    """
-    if reported is None:
-        return ClaimVerdict.WORKS
-    least, most = reported
-    if measured.low > most:
-        return ClaimVerdict.EXCEEDED
-    near = measured.ratio >= nearly(least)
-    return ClaimVerdict.REPRODUCED if near else ClaimVerdict.NOT_REPRODUCED
-
-
-def nearly(reported: float) -> float:
-    """The least ratio that reproduces: of a gain of a tenth, a tenth less is 1.09, not 0.99."""
-    return 1 + (reported - 1) * (1 - NEAR)
-
-
-def judge_counts(claim: Claim, counted: Counted) -> list[ClaimVerdict]:
-    """The same for each count that the report speaks of; counts are exact."""
-    factors = {counter: factor(*counts) for counter, counts in counted.items()}
-    return [judge(claim.counted[name], Spread(f, f, f)) for name, f in factors.items()]
-
-
-def factor(before: int, after: int) -> float:
-    """before / after, where either may be nothing at all."""
-    if before == after:
-        return 1.0
-    return before / after if after else math.inf
-
-
-_WORST_FIRST = (ClaimVerdict.NOT_REPRODUCED, ClaimVerdict.REPRODUCED, ClaimVerdict.EXCEEDED)
-
-
-def _together(verdicts: list[ClaimVerdict]) -> ClaimVerdict:
-    """The worst one; that something works counts where nothing else was reported."""
-    return next((word for word in _WORST_FIRST if word in verdicts), ClaimVerdict.WORKS)
 
 
 # --- the rows
@@ -164,26 +116,36 @@ def measured_row(
     of could not be had: a claim of nothing else is then not measured.
     """
     claim, verdict = line.claim, ClaimVerdict.OURS
-    notes = _count_notes(claim, counted) + ([f"not counted: {uncounted}"] if uncounted else [])
+    notes = [f"not counted: {uncounted}"] if uncounted else []
+    given = measured, counted, line.trials, claim.per, trial_s
+    figures = found_figures(_figures(line), *given)
     if line.role is Role.CLAIM:
-        verdict = _together([judge(claim.reported, measured.wall), *judge_counts(claim, counted)])
-        if uncounted and claim.reported is None:
-            verdict = ClaimVerdict.FAILED
-        notes += _claim_notes(line, verdict, measured.wall)
+        figures = tuple(map(judged, figures))
+        verdict = together(figures)
+        notes += _claim_notes(line, figures)
     shown: tuple[Share, ...] = ()
     if line.trials is not None:
         times = measured.before_s, measured.after_s
         shown = shares(*times, line.trials, claim.per, trial_s)
-    return replace(_row(line, verdict, notes), measured=measured, shares=shown)
+    row = _row(line, verdict, notes)
+    return replace(row, measured=measured, shares=shown, figures=figures)
 
 
-def _claim_notes(line: Line, verdict: ClaimVerdict, wall: Spread) -> list[str]:
+def _figures(line: Line) -> tuple[Figure, ...]:
+    """What the line is compared with: of a line below a claim the counts alone."""
+    figures = reported_figures(line.claim)
+    if line.role is Role.CLAIM:
+        return figures
+    counts = tuple(figure for figure in figures if figure.unit is Unit.COUNT)
+    return counts if line.role is Role.BESIDE else ()
+
+
+def _claim_notes(line: Line, figures: tuple[Figure, ...]) -> list[str]:
     """What a claim's own row tells beside its figures."""
     claim, notes = line.claim, []
-    if verdict is ClaimVerdict.NOT_REPRODUCED:
-        reached = claim.reported is not None and wall.high >= nearly(claim.reported[0])
-        unknown = "the interval is too wide to tell" if reached else "of what nobody looked into"
-        notes.append(f"not reproduced, because {claim.because or unknown}")
+    missed = [figure for figure in figures if figure.verdict is ClaimVerdict.NOT_REPRODUCED]
+    if missed:
+        notes.append(f"not reproduced, because {_reason(line, missed)}")
     if line.case != line.judged:
         notes.append(f"measured at {line.case}; the claim is judged at {line.judged}")
     if line.trials is None:
@@ -192,6 +154,16 @@ def _claim_notes(line: Line, verdict: ClaimVerdict, wall: Spread) -> list[str]:
     if claim.plain and not claim.plain_path:
         notes.append(f"plain libraries, not measured: {claim.plain}")
     return notes
+
+
+def _reason(line: Line, missed: list[Figure]) -> str:
+    """What explains a shortfall does not explain an interval that is too wide."""
+    wide = "the interval is too wide to tell"
+    if all(figure.found and reached(figure, figure.found) for figure in missed):
+        return wide
+    elsewhere = "it was measured at another case" if line.case != line.judged else ""
+    unknown = wide if all(map(unclear, missed)) else "of what nobody looked into"
+    return line.claim.because or elsewhere or unknown
 
 
 def told_row(line: Line) -> Row:
@@ -231,25 +203,12 @@ def _row(line: Line, verdict: ClaimVerdict, notes: list[str]) -> Row:
         claim=claim.name,
         hot_path=line.path,
         case=line.case,
-        what=claim.plain if line.role is Role.PLAIN else claim.what if own else "",
+        what=line.what,
         source=claim.source if own else "",
         said=claim.said if own else "",
-        reported=claim.reported if own else None,
+        figures=_figures(line),
         verdict=verdict,
         notes=tuple(notes),
         trials=line.trials,
         per=claim.per,
     )
-
-
-def _count_notes(claim: Claim, counted: Counted) -> list[str]:
-    notes = []
-    for counter, (before, after) in counted.items():
-        least, most = claim.counted[counter]
-        reported = f"{least:.4g}x" if least == most else f"{least:.4g}-{most:.4g}x"
-        name = counter.replace("_", " ")
-        notes.append(
-            f"{name}: reported {reported}, counted {before:,} → {after:,}, "
-            f"{factor(before, after):,.4g}x"
-        )
-    return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ ORDER = (
     *("mode-fast", "mode-balanced", "mode-thorough", "eff-overall", "eff-report", "eff-async"),
 )
 
-Range = tuple[float, float]  # before / after, the least and the most that is reported
+Range = tuple[float, float]  # the least and the most that is reported
+COMPARED = "compared"  # the table of what the lines compare that are no claim's own
 
 
 class Per(enum.StrEnum):
@@ -52,7 +54,10 @@ class Claim:
     hot_path: str = ""
     trials: int | Mapping[str, int] = 0
     per: Per = Per.TRIAL
+    saved_s: Range | None = None
+    saved_share: Range | None = None
     counted: Mapping[str, Range] = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     plain: str = ""
     plain_path: str = ""
@@ -72,7 +77,33 @@ class Claim:
     @property
     def paths(self) -> tuple[str, ...]:
         """Every hot path that it names."""
-        return tuple(name for name in (self.hot_path, *self.also, self.plain_path) if name)
+        named = (self.hot_path, *self.also, self.plain_path)
+        return tuple(split_case(name)[0] for name in named if name)
+
+
+def split_case(name: str) -> tuple[str, str]:
+    """The hot path and the case of `suite.Class[case]`; no case where none is named."""
+    path, _, case = name.partition("[")
+    return path, case.removesuffix("]")
+
+
+def read_compared(file: Path = FILE) -> dict[str, str]:
+    """What the lines compare that are no claim's own: hot path, or `path[case]` -> the words.
+
+    Raises `UsageError` where the file cannot be read, or the words are no text.
+    """
+    found = _tables(file).get(COMPARED, {})
+    for name, words in found.items():
+        if not isinstance(words, str) or not words.strip():
+            raise UsageError(f"{file.name}: [{COMPARED}] {name} is {words!r}; expected words")
+    return found
+
+
+def _tables(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{file.name} is not TOML: {error}") from None
 
 
 def read_claims(file: Path = FILE) -> dict[str, Claim]:
@@ -80,10 +111,8 @@ def read_claims(file: Path = FILE) -> dict[str, Claim]:
 
     Raises `UsageError` that names the table and the field where the file is not as its header says.
     """
-    try:
-        tables: dict[str, dict[str, Any]] = tomllib.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{file.name} is not TOML: {error}") from None
+    tables = _tables(file)
+    tables.pop(COMPARED, None)
     if unknown := [name for name in tables if name not in ORDER]:
         raise UsageError(
             f"{file.name}: [{unknown[0]}] is no claim of the reports; expected one of "
@@ -101,18 +130,24 @@ def _claim(where: str, name: str, table: dict[str, Any] | None) -> Claim:
     for needed in ("what", "source"):
         if not str(table.get(needed, "")).strip():
             raise UsageError(f"{where} has no {needed}")
-    if not (table.get("hot_path") or set(table).isdisjoint({"trials", "also", "counted"})):
-        raise UsageError(f"{where} has trials, also or counted, but no hot_path to measure")
+    lone = [name for name in _OF_HOT_PATH if name in table and not table.get("hot_path")]
+    if lone:
+        raise UsageError(f"{where} has {lone[0]}, but no hot_path to measure")
     if table.get("hot_path") and table.get("tested_by"):
         raise UsageError(f"{where} has a hot_path and tested_by; expected one of them")
     counted = {
         counter: _range(f"{where} counted.{counter}", value)
         for counter, value in table.get("counted", {}).items()
     }
-    reported = table.get("reported")
     checked = {
-        "reported": None if reported is None else _range(f"{where} reported", reported),
+        "reported": _figure(where, table, "reported"),
+        "saved_s": _figure(where, table, "saved_s", _SECONDS),
+        "saved_share": _figure(where, table, "saved_share", _SHARE),
         "counted": counted,
+        "at_most": {
+            name: _bound(f"{where} at_most.{name}", value)
+            for name, value in table.get("at_most", {}).items()
+        },
         "also": tuple(table.get("also", ())),
         "per": _per(where, table.get("per", Per.TRIAL)),
         "trials": _trials(where, table.get("trials", 0)),
@@ -120,15 +155,33 @@ def _claim(where: str, name: str, table: dict[str, Any] | None) -> Claim:
     return Claim(name, **table | checked)
 
 
-def _range(where: str, value: Any) -> Range:
-    """A factor, or the least and the most of it."""
+_OF_HOT_PATH = ("trials", "also", "counted", "at_most")  # say nothing without one
+# What is expected of a figure, and between which numbers, both excluded, it lies.
+_FACTOR = "before / after, a number over 1", 1.0, math.inf
+_SECONDS = "seconds that 100 trials save, a number over 0", 0.0, math.inf
+_SHARE = "a share of a run, a number between 0 and 1", 0.0, 1.0
+
+
+def _figure(
+    where: str, table: dict[str, Any], name: str, kind: tuple[str, float, float] = _FACTOR
+) -> Range | None:
+    return None if table.get(name) is None else _range(f"{where} {name}", table[name], kind)
+
+
+def _range(where: str, value: Any, kind: tuple[str, float, float] = _FACTOR) -> Range:
+    """A number, or the least and the most of it."""
+    expected, over, under = kind
     ends = value if isinstance(value, list) else [value, value]
     numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
-    if len(ends) != 2 or len(numbers) != 2 or not 1.0 < numbers[0] <= numbers[1]:
-        raise UsageError(
-            f"{where} is {value!r}; expected before / after, a number over 1, or [least, most]"
-        )
+    if len(ends) != 2 or len(numbers) != 2 or not over < numbers[0] <= numbers[1] < under:
+        raise UsageError(f"{where} is {value!r}; expected {expected}, or [least, most]")
     return float(numbers[0]), float(numbers[1])
+
+
+def _bound(where: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise UsageError(f"{where} is {value!r}; expected how many at most, a number over 0")
+    return float(value)
 
 
 def _per(where: str, value: str) -> Per:

@@ -57,9 +57,19 @@ _SIGNERS = (
 )
 
 _STORES = (
-    Work(*("stores.AddBatch", "n=1000", GUARD, _ADDING, _PER_1000), probe=40_000, shared=_BATCHES),
     Work(
-        *("stores.AddEach", "n=1000", GUARD, _ADD, "assert signature is not self"),
+        *("stores.AddBatch", "n=1000,durability=process", GUARD, _ADDING, _PER_1000),
+        probe=40_000,
+        shared=_BATCHES,
+    ),
+    Work(
+        *(
+            "stores.AddEach",
+            "n=1000,durability=process",
+            GUARD,
+            _ADD,
+            "assert signature is not self",
+        ),
         probe=500,
         shared=_ADDERS,
     ),

@@ -10,6 +10,7 @@
         def after(self, n): ...          # the way we ship
         def agree(self, before, after):  # the same answer?
             return before == after
+        def figures(self, before, after): ...  # optional: name -> (before's, after's), for claims
         def teardown(self, n): ...
 
 The decorator registers the class for the gate, the claims table and the profilers, and gives it
@@ -182,6 +183,13 @@ class OpenCase:
 
     def agree(self, before: Any, after: Any) -> bool:
         return bool(self._instance.agree(before, after))
+
+    def figures(self, before: Any, after: Any) -> dict[str, tuple[int, int]]:
+        """What the answers hold that a claim speaks of: name -> before's and after's."""
+        found: dict[str, tuple[int, int]] = {}
+        if hasattr(self._instance, "figures"):
+            found = self._instance.figures(before, after)
+        return found
 
     def close(self) -> None:
         self._instance.teardown(*self._values)

@@ -138,6 +138,20 @@ def _frozen(table: dict[str, Any]) -> Any:
     return dataclasses.replace(config, flags=tuple(config.flags.items()))
 
 
+def _containers(value: Any) -> list[Any]:
+    """The value, if it can be changed, and whatever in it can be, at any depth."""
+    items = value.values() if isinstance(value, dict) else value
+    within = items if isinstance(value, dict | list | tuple) else ()
+    inner = [container for item in within for container in _containers(item)]
+    return [value, *inner] if isinstance(value, dict | list) else inner
+
+
+def _nothing_shared(values: list[Any]) -> bool:
+    """Whether no two of them, nor two parts of one, are the same object for a caller to change."""
+    found = [id(container) for value in values for container in _containers(value)]
+    return len(found) == len({*found})
+
+
 def _write(path: Path, name: str) -> None:
     path.write_text(json.dumps(_default_table(name), indent=2), encoding="utf-8")
     os.utime(path, (_LONG_AGO_S, _LONG_AGO_S))
@@ -193,7 +207,7 @@ class DefaultConfig:
 
     def agree(self, before: list[dict[str, Any]], after: list[Any]) -> bool:
         if isinstance(after[0], dict):
-            return before == after and len({*map(id, after)}) == self.trials
+            return before == after and _nothing_shared(after)
         thawed = [dataclasses.replace(one, flags=dict(one.flags)) for one in after]
         return before == [*map(dataclasses.asdict, thawed)]
 
@@ -258,7 +272,7 @@ class JsonAgain:
         return [self.read(path) for _ in range(self.times) for path in self.paths]
 
     def agree(self, before: list[Any], after: list[Any]) -> bool:
-        return before == after and len({*map(id, after)}) == len(after)
+        return before == after and _nothing_shared(after)
 
 
 @_hot_path(claim="value-clone", witnesses=_WITNESSES, claim_at=1_000)
@@ -284,10 +298,7 @@ class ValueClone:
         return [self.copy(trial) for trial in self.trials]
 
     def agree(self, before: list[Any], after: list[Any]) -> bool:
-        return before == after == self.trials and all(
-            one["params"] is not trial["params"]
-            for one, trial in zip(after, self.trials, strict=True)
-        )
+        return before == after == self.trials and _nothing_shared([*after, *self.trials])
 
 
 @_hot_path(

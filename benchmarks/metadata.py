@@ -25,7 +25,10 @@ _DISK = ("statements", "steps", "commits", "fsyncs", "opens")
     claim_at=1_000,
 )
 class WriteMetadata:
-    """n updates of four names: a durable file for each, or one for a hundred."""
+    """n updates of four names: a durable file for each, or one for a hundred.
+
+    An update waits already when `after` begins, so that the last one waits for `flush`.
+    """
 
     params = (100, 1_000)
     param_names = ("n",)
@@ -48,6 +51,11 @@ class WriteMetadata:
     def teardown(self, n: int) -> None:
         self.fast.close()
         self.folder.cleanup()
+
+    def fresh(self, n: int) -> None:
+        self.fast.flush()
+        self.files[1].unlink(missing_ok=True)  # what `agree` reads was written by the call
+        self.fast.set("trials", -1.0)
 
     def before(self, n: int) -> list[Any]:
         for name, value in self.updates:

@@ -4,6 +4,10 @@
 each call. Most of what separates it from a batch is the connection and the fsync, so the middle
 way stands beside both: `AddEach` and `SeenEach` keep the connection and make single calls. The
 best plain way, a batch by hand, is `Executemany`.
+
+What the reports' guard acknowledged survives a power cut, so a claim of adding is judged with
+`durability="power"` on our side. Our default, which a power cut may take the last adds of, is a
+case of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ _SINGLE = ("statements", "steps", "commits", "fsyncs", "instructions", "cpu", "w
 # Single calls leave memory out: sqlite3 sweeps its dead cursors now and then, a sawtooth in it.
 _WITNESSES = (*_SINGLE, "memory")
 _STORED = 10_000  # signatures in the file when lookups are measured
+_DURABILITIES = ("power", "process")
 
 
 def _signatures(n: int, seed: int) -> list[bytes]:
@@ -32,20 +37,20 @@ def _signatures(n: int, seed: int) -> list[bytes]:
 class _Guards:
     """Our guard and the reports' guard, each on a file of its own."""
 
-    def setup(self, n: int) -> None:
+    def setup(self, n: int, durability: str = "process") -> None:
         try:
             from optimizer.reference.guard import ConnectPerCallGuard
             from optimizer.stores.guard import NoDupeGuard
         except ImportError as error:
             raise NotImplementedError(str(error)) from None
         self.folder = tempfile.TemporaryDirectory()
-        self.fast = NoDupeGuard(Path(self.folder.name) / "fast.db")
+        self.fast = NoDupeGuard(Path(self.folder.name) / "fast.db", durability=durability)
         self.slow_file = Path(self.folder.name) / "slow.db"
         self.connect = ConnectPerCallGuard
         self.slow = ConnectPerCallGuard(self.slow_file)
         self.signatures = _signatures(n, seed=1)
 
-    def teardown(self, n: int) -> None:
+    def teardown(self, n: int, durability: str = "process") -> None:
         self.fast.close()
         self.folder.cleanup()
 
@@ -55,10 +60,10 @@ class _Adding(_Guards):
 
     slow_runs = 0
 
-    def fresh(self, n: int) -> None:
+    def fresh(self, n: int, durability: str) -> None:
         self.fast.clear()
 
-    def before(self, n: int) -> Any:
+    def before(self, n: int, durability: str) -> Any:
         self.slow_runs += 1
         self.slow = self.connect(self.slow_file, study=f"run {self.slow_runs}")
         for signature in self.signatures:
@@ -73,18 +78,19 @@ class _Adding(_Guards):
 @_hot_path(
     claim="dedup-insert",
     witnesses=_WITNESSES,
-    after_only=(100_000,),
-    uncounted=(100_000,),
-    slow_before=(1_000,),
-    claim_at=1_000,
+    after_only=tuple((100_000, durability) for durability in _DURABILITIES),
+    uncounted=((100, "process"), *((100_000, durability) for durability in _DURABILITIES)),
+    slow_before=tuple((1_000, durability) for durability in _DURABILITIES),
+    untimed=tuple((n, "power") for n in (100, 1_000, 100_000)),  # as `AddEach` says
+    claim_at=(1_000, "power"),
 )
 class AddBatch(_Adding):
     """One `add_batch` of n signatures: one transaction."""
 
-    params = (100, 1_000, 100_000)
-    param_names = ("n",)
+    params = ((100, 1_000, 100_000), _DURABILITIES)
+    param_names = ("n", "durability")
 
-    def after(self, n: int) -> Any:
+    def after(self, n: int, durability: str) -> Any:
         self.fast.add_batch(self.signatures)
         return self.fast
 
@@ -92,17 +98,19 @@ class AddBatch(_Adding):
 @_hot_path(
     claim="dedup-insert-per-op",
     witnesses=_SINGLE,
-    slow_before=(1_000,),
-    untimed=(100,),
-    claim_at=1_000,
+    uncounted=((100, "process"), (1_000, "power")),
+    slow_before=tuple((1_000, durability) for durability in _DURABILITIES),
+    # Most CPU time of an add that waits for the disk is the kernel's; it differs from call to call.
+    untimed=((100, "power"), (100, "process"), (1_000, "power")),
+    claim_at=(1_000, "power"),
 )
 class AddEach(_Adding):
     """n single `add` calls on the connection that the guard keeps open."""
 
-    params = (100, 1_000)
-    param_names = ("n",)
+    params = ((100, 1_000), _DURABILITIES)
+    param_names = ("n", "durability")
 
-    def after(self, n: int) -> Any:
+    def after(self, n: int, durability: str) -> Any:
         for signature in self.signatures:
             self.fast.add(signature)
         return self.fast
@@ -111,7 +119,7 @@ class AddEach(_Adding):
 class _Asking(_Guards):
     """Both guards hold 10,000 signatures; half of those asked for are among them."""
 
-    def setup(self, n: int) -> None:
+    def setup(self, n: int) -> None:  # type: ignore[override]  # it has no other parameter
         super().setup(n)
         stored = _signatures(_STORED, seed=10**6)
         self.fast.add_batch(stored)
@@ -183,14 +191,15 @@ class _Folder:
 
 
 class _Plain(_Folder):
-    """Our guard, and our table on a plain connection, both kept open and both empty."""
+    """Our guard, and our table on a plain connection, both kept open and both empty.
 
-    durability = "process"
+    Both survive a power cut, as SQLite's defaults do.
+    """
 
     def setup(self, n: int) -> None:
         super().setup(n)
         self.signatures = _signatures(n, seed=2)
-        self.fast = self.guard_of(self.fast_file, durability=self.durability)
+        self.fast = self.guard_of(self.fast_file, durability="power")
         self.slow = sqlite3.connect(self.slow_file, isolation_level=None)
         self.slow.execute(
             "CREATE TABLE signatures (study INTEGER NOT NULL, signature BLOB NOT NULL,"
@@ -224,7 +233,7 @@ class Executemany(_Plain):
     def setup(self, n: int) -> None:
         super().setup(n)
         self.add_batch = self.fast.add_batch
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -10240"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -10240"):
             self.slow.execute(f"PRAGMA {pragma}")
 
     def before(self, n: int) -> list[int]:
@@ -246,13 +255,12 @@ class Executemany(_Plain):
 class Settings(_Plain):
     """n adds, a commit each, on a connection that is kept: SQLite's defaults against ours.
 
-    Both survive a power cut (`synchronous` is FULL on both sides), and the table is the same: what
-    differs is the write-ahead log and the page cache, and that ours checks each signature.
+    `synchronous` is FULL on both sides, and the table is the same: what differs is the write-ahead
+    log and the page cache, and that ours checks each signature.
     """
 
     params = (100,)
     param_names = ("n",)
-    durability = "power"
 
     def setup(self, n: int) -> None:
         super().setup(n)
@@ -305,9 +313,11 @@ class Disk(_Folder):
         return [os.path.getsize(self.fast_file), added]
 
     def agree(self, before: list[int], after: list[int]) -> bool:
-        """As many; and in bytes less than before, and than the report's bound for a study."""
-        less = after[0] < before[0] and after[0] < 1_000_000
-        return less and before[1] == after[1] == len(self.signatures)
+        """As many, in fewer bytes; the report's bound is the claim's to judge."""
+        return after[0] < before[0] and before[1] == after[1] == len(self.signatures)
+
+    def figures(self, before: list[int], after: list[int]) -> dict[str, tuple[int, int]]:
+        return {"bytes": (before[0], after[0])}
 
 
 # --- answers from memory

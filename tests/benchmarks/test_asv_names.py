@@ -64,7 +64,8 @@ def test_types_parameters_and_limits(discovered: list[dict[str, Any]]) -> None:
         name, _, side = found["name"].rpartition(".")
         cls: Any = paths[name]._class
         assert found["param_names"] == list(cls.param_names)
-        assert found["params"] == [[repr(value) for value in cls.params]]
+        params = cls.params if isinstance(cls.params[0], tuple) else (cls.params,)
+        assert found["params"] == [[repr(value) for value in values] for values in params]
         assert found["type"] == ("track" if side == "track_cost_ratio" else "time")
         if side != "time_after":
             assert found["timeout"] == 300.0

@@ -12,11 +12,12 @@ import pytest
 from sample_claims import TRIAL, claim, measured
 
 from benchmarks import _claims, _registry
+from benchmarks._claims_figures import ClaimVerdict
 from benchmarks._claims_measured import Measured
 from benchmarks._claims_plan import lines_of
 from benchmarks._claims_report import ClaimsReport
-from benchmarks._claims_rows import ClaimVerdict, Role
-from benchmarks._claims_table import ORDER, Claim, read_claims
+from benchmarks._claims_rows import Role
+from benchmarks._claims_table import ORDER, Claim, read_claims, split_case
 from benchmarks.gate.errors import BodyRaisedError, NotMeasuredError, UsageError
 
 PATHS = {path.name: path for path in _registry.load()}
@@ -34,8 +35,8 @@ def test_a_claim_brings_what_stands_below_it_and_ours_come_last() -> None:
     lines = lines_of(CLAIMS, PATHS)
     found = [(line.role, line.claim.name, line.path, line.case) for line in lines[:5]]
     assert found == [
-        (Role.CLAIM, "dedup-insert", "stores.AddBatch", "n=1000"),
-        (Role.BESIDE, "dedup-insert", "stores.AddEach", "n=1000"),
+        (Role.CLAIM, "dedup-insert", "stores.AddBatch", LONG),
+        (Role.BESIDE, "dedup-insert", "stores.AddEach", LONG),
         (Role.PLAIN, "dedup-insert", "stores.SeenEach", "n=100"),
         (Role.CLAIM, "pool", "", ""),
         (Role.CLAIM, "shared-data", "", ""),
@@ -48,11 +49,63 @@ def test_a_claim_brings_what_stands_below_it_and_ours_come_last() -> None:
 
 def test_below_a_claim_the_case_is_the_claims_where_there_is_one() -> None:
     own, each, plain = lines_of(CLAIMS, PATHS, ["dedup-insert"], quick=True)
-    assert (own.case, each.case, plain.case) == ("n=100", "n=100", "n=100")
-    assert own.judged == each.judged == plain.judged == "n=1000"
+    short = "n=100,durability=power"
+    assert (own.case, each.case, plain.case) == (short, short, "n=100")
+    assert own.judged == each.judged == plain.judged == LONG
     assert own.trials is None  # the table says of n=1000 only
     own, each, _ = lines_of(CLAIMS, PATHS, ["dedup-insert"])
     assert own.trials == each.trials == 1_000
+
+
+def loading(*also: str, quick: bool = False) -> list[str]:
+    """The lines of a claim judged at 100 files, with what it names to stand below it."""
+    claims = {"trial-load": claim("trial-load", hot_path="records.LoadFolder", also=also)}
+    return [line.name for line in lines_of(claims, PATHS, ["trial-load"], quick=quick)]
+
+
+def test_below_a_claim_the_case_is_the_one_that_is_named() -> None:
+    """The claim's own hot path may stand there at another case."""
+    named = "records.LoadFolder[n=10000]", "records.LoadTable[n=10000]"
+    assert loading(*named) == ["records.LoadFolder[n=100]", *named]
+    unnamed = "records.LoadTable"
+    assert loading(unnamed) == ["records.LoadFolder[n=100]", "records.LoadTable[n=100]"]
+
+
+def test_no_case_stands_twice_below_a_claim() -> None:
+    """With `--quick` a named case may become the one that stands there already."""
+    named = "records.LoadFolder[n=10000]", "records.LoadTable[n=10000]"
+    own, table = "records.LoadFolder[n=100]", "records.LoadTable[n=100]"
+    assert loading(*named, quick=True) == [own, table]
+    assert loading(own, "records.LoadTable", table) == [own, table]
+
+
+def test_quick_keeps_what_was_named_apart_where_it_can() -> None:
+    """Our default stands beside the claim at a quick case too."""
+    also = ("stores.AddBatch[n=1000,durability=process]",)
+    lines = lines_of({"dedup-insert": claim(also=also)}, PATHS, ["dedup-insert"], quick=True)
+    assert [line.case for line in lines] == ["n=100,durability=power", "n=100,durability=process"]
+
+
+def test_the_issues_ten_thousand_files_are_measured() -> None:
+    names = {line.name for line in lines_of(read_claims(), PATHS, ["trial-load"])}
+    for path in ("LoadFolder", "LoadFolderOfJson", "LoadTable"):
+        assert f"records.{path}[n=10000]" in names
+
+
+def test_what_a_line_compares_is_said_by_case_else_by_path_else_by_the_claim() -> None:
+    compared = {
+        "stores.AddEach": "each",
+        "stores.SeenEach": "seen",
+        "stores.SeenEach[n=100]": "a hundred",
+        "stores.Executemany": "by hand",
+    }
+    claims = {
+        "dedup-insert": claim(also=("stores.AddEach", "stores.SeenEach[n=100]")),
+        "dedup-lookup": claim("dedup-lookup", hot_path="stores.SeenBatch", what="own", plain="x"),
+    }
+    names = ["dedup-insert", "dedup-lookup", "stores.Executemany"]
+    found = [line.what for line in lines_of(claims, PATHS, names, compared=compared)]
+    assert found == ["slow → fast", "each", "a hundred", "own", "by hand"]
 
 
 def test_quick_takes_a_case_whose_before_is_quick() -> None:
@@ -91,6 +144,7 @@ def test_an_unknown_name_is_one_line(
 
 # --- the command
 
+LONG = "n=1000,durability=power"
 Asked = list[tuple[str, str, bool]]
 
 
@@ -116,7 +170,12 @@ def _asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
     monkeypatch.setattr(_claims, "Run", NoRun)
     monkeypatch.setattr(_claims, "measure", measure)
+
+    def answered(side: None, key: object, names: Any) -> dict[str, tuple[int, int]]:
+        return dict.fromkeys(names, (680_000, 291_000))
+
     monkeypatch.setattr(_claims, "count_both", count_both)
+    monkeypatch.setattr(_claims, "answered", answered)
     monkeypatch.setattr(_claims, "trial_cost", lambda quick: TRIAL)
     return found
 
@@ -136,8 +195,9 @@ def test_everything_is_measured_where_its_claim_is_judged(
     assert len(asked) == len({(path, case) for path, case, _ in asked})
     assert not any(quick for _, _, quick in asked)
     for name, case, _ in asked:
-        beside = any(name in found.paths[1:] for found in read_claims().values())
-        assert beside or case == PATHS[name].case().label
+        below = [split_case(also) for found in read_claims().values() for also in found.also]
+        beside = (name, case) in below or (name, "") in below
+        assert beside or case == PATHS[name].case().label, name
     table = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
     found = ClaimsReport.from_json(table)
     assert [row.claim for row in found.rows if row.role is Role.CLAIM] == list(ORDER)
@@ -190,7 +250,7 @@ def test_what_cannot_be_counted_keeps_its_times(
     asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def count_both(side: None, key: tuple[str, str], counters: Any) -> dict[str, tuple[int, int]]:
-        assert key == ("stores.AddBatch", "n=1000")
+        assert key == ("stores.AddBatch", LONG)
         assert set(counters) == {"allocations"}
         raise NotMeasuredError("memory cannot be counted here: no memray")
 
@@ -202,6 +262,18 @@ def test_what_cannot_be_counted_keeps_its_times(
     (row,) = ClaimsReport.from_json(table).rows
     assert row.measured == measured(500.0)
     assert row.notes == ("not counted: memory cannot be counted here: no memray",)
+
+
+def test_what_the_answers_hold_is_printed_beside_what_is_reported(
+    asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _claims.main(parse("dedup-disk", folder=tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert "bytes: reported < 1 MB, found 680 kB → 291 kB: reproduced" in out
+    table = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
+    (row,) = ClaimsReport.from_json(table).rows
+    assert row.figures[0].sides == (680_000, 291_000)
+    assert "reproduced: 291 kB" in (tmp_path / "c.md").read_text(encoding="utf-8")
 
 
 def test_an_interrupted_run_prints_what_it_has_and_writes_nothing(
@@ -223,9 +295,9 @@ def test_an_interrupted_run_prints_what_it_has_and_writes_nothing(
     assert _claims.main(parse("dedup-insert", "tracker", folder=tmp_path)) == 130
     out, err = capsys.readouterr()
     assert out.startswith("INTERRUPTED, a part of the rows:\n")
-    assert "stores.AddBatch[n=1000]" in out
+    assert f"stores.AddBatch[{LONG}]" in out
     assert "stores.Executemany[n=1000]" in out
-    assert "claims: interrupted, 2 of 3 rows were measured; no file was written\n" in err
+    assert "claims: interrupted, 3 of 4 rows were measured; no file was written\n" in err
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) is handler
 
@@ -262,7 +334,7 @@ def test_the_list_measures_nothing(asked: Asked, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert asked == []
     assert [line.split()[0] for line in out.splitlines() if line[0] not in " -─"][1:] == [*ORDER]
-    for words in ("stores.AddBatch[n=1000]", "332x", "not built yet", "shown by a test"):
+    for words in (f"stores.AddBatch[{LONG}]", "332x", "not built yet", "shown by a test", "1-2 s"):
         assert words in out
 
 

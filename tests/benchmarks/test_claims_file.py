@@ -10,13 +10,25 @@ from typing import Any
 import pytest
 
 from benchmarks import _claims_table, _registry
-from benchmarks._claims_table import ORDER, STUDY_TRIALS, Claim, Per, read_claims
+from benchmarks._claims_plan import lines_of
+from benchmarks._claims_table import (
+    COMPARED,
+    ORDER,
+    STUDY_TRIALS,
+    Claim,
+    Per,
+    read_claims,
+    read_compared,
+    split_case,
+)
 from benchmarks.gate.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES: dict[str, dict[str, Any]] = tomllib.loads(
     _claims_table.FILE.read_text(encoding="utf-8"),
 )
+TABLES.pop(COMPARED)
+PATHS = {path.name: path for path in _registry.load()}
 NEEDED = 'what = "slow → fast"\nsource = "A Report"\n'
 
 
@@ -43,13 +55,36 @@ def test_every_row_names_its_report() -> None:
 
 
 def test_what_it_names_is_there() -> None:
-    paths = {path.name: path for path in _registry.load()}
     for claim in read_claims().values():
-        assert set(claim.also) <= set(paths), claim.name
-        assert claim.plain_path in {"", *paths}, claim.name
-        if claim.hot_path in paths and not isinstance(claim.trials, int):
-            cases = {case.label for case in paths[claim.hot_path].cases}
+        assert set(claim.paths) <= {*PATHS}, claim.name
+        for path, case in map(split_case, claim.also):
+            assert case in {"", *(one.label for one in PATHS[path].cases)}, claim.name
+        if not isinstance(claim.trials, int):
+            cases = {case.label for name in claim.paths for case in PATHS[name].cases}
             assert set(claim.trials) <= cases, claim.name
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_line_says_what_it_compares_and_no_two_the_same(quick: bool) -> None:
+    """A case that stands below two claims is the same line twice."""
+    lines = lines_of(read_claims(), PATHS, quick=quick, compared=read_compared())
+    found = {line.name: line.what for line in lines if line.path}
+    assert [name for name, what in found.items() if "→" not in what] == []
+    assert len({*found.values()}) == len(found)
+
+
+def test_what_is_compared_is_said_of_lines_that_are_there() -> None:
+    lines = lines_of(read_claims(), PATHS, compared=read_compared())
+    own = {line.path for line in lines if line.role == "claim"}
+    shown = {line.name for line in lines} | {line.path for line in lines} - own
+    assert {*read_compared()} <= shown
+
+
+def test_a_line_below_a_claim_has_its_share_of_a_trial() -> None:
+    """But for what is asked once, of thousands."""
+    lines = lines_of(read_claims(), PATHS)
+    without = [line.path for line in lines if line.trials is None and line.role != "ours"]
+    assert {*without} - {""} == {"stores.Remembered", "stores.Forgotten"}
 
 
 @pytest.mark.parametrize("name", [name for name in TABLES if "tested_by" in TABLES[name]])
@@ -63,6 +98,7 @@ def test_the_header_explains_every_field() -> None:
     header = _claims_table.FILE.read_text(encoding="utf-8").partition("[dedup-insert]")[0]
     for field in set(Claim.__dataclass_fields__) - {"name", "plain_path", "note"}:
         assert f"# {field} " in header, field
+    assert f"# [{COMPARED}]" in header
 
 
 # --- the reader
@@ -75,9 +111,12 @@ def test_all_fields_are_read(tmp_path: Path) -> None:
 {NEEDED}hot_path = "space.GridColumns"
 reported = [1.2, 2]
 said = "words"
+saved_s = [1, 2.5]
+saved_share = 0.01
+at_most = {{ bytes = 1_000 }}
 per = "study"
 counted = {{ allocations = 5, peak_bytes = [2.0, 3.0] }}
-also = ["space.GridWalk"]
+also = ["space.GridWalk[n=7]"]
 plain = "numpy.meshgrid"
 plain_path = "space.GridPlain"
 because = "why"
@@ -91,10 +130,13 @@ note = "more"
         source="A Report",
         reported=(1.2, 2.0),
         said="words",
+        saved_s=(1.0, 2.5),
+        saved_share=(0.01, 0.01),
+        at_most={"bytes": 1_000.0},
         hot_path="space.GridColumns",
         per=Per.STUDY,
         counted={"allocations": (5.0, 5.0), "peak_bytes": (2.0, 3.0)},
-        also=("space.GridWalk",),
+        also=("space.GridWalk[n=7]",),
         plain="numpy.meshgrid",
         plain_path="space.GridPlain",
         because="why",
@@ -130,7 +172,15 @@ def test_a_claim_without_a_table_is_there_all_the_same(tmp_path: Path) -> None:
             f'[pool]\n{NEEDED}hot_path = "x"\ncounted = {{ opens = 0.5 }}',
             "counted.opens is 0.5",
         ),
-        (f"[pool]\n{NEEDED}trials = 1", "but no hot_path to measure"),
+        (f"[pool]\n{NEEDED}trials = 1", "has trials, but no hot_path to measure"),
+        (f"[pool]\n{NEEDED}at_most = {{ bytes = 1 }}", "has at_most, but no hot_path to measure"),
+        (f"[pool]\n{NEEDED}saved_s = 0", "saved_s is 0; expected seconds that 100 trials save"),
+        (f"[pool]\n{NEEDED}saved_s = [2, 1]", r"saved_s is \[2, 1\]"),
+        (f"[pool]\n{NEEDED}saved_share = 1", "saved_share is 1; expected a share of a run"),
+        (
+            f'[pool]\n{NEEDED}hot_path = "x"\nat_most = {{ bytes = 0 }}',
+            "at_most.bytes is 0; expected how many at most",
+        ),
         (f'[pool]\n{NEEDED}hot_path = "x"\ntested_by = "y"', "expected one of them"),
     ],
 )
@@ -138,6 +188,15 @@ def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, told: str) 
     with pytest.raises(UsageError, match=told) as caught:
         read_claims(written(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_compared_is_words(tmp_path: Path) -> None:
+    file = written(tmp_path, '[compared]\n"a.B" = "slow → fast"\n"a.B[n=1]" = "x"')
+    assert read_compared(file) == {"a.B": "slow → fast", "a.B[n=1]": "x"}
+    assert read_claims(file)["pool"] == Claim("pool")
+    assert read_compared(written(tmp_path, "")) == {}
+    with pytest.raises(UsageError, match=r"\[compared\] a\.B is ' '; expected words"):
+        read_compared(written(tmp_path, '[compared]\n"a.B" = " "'))
 
 
 @pytest.mark.parametrize(

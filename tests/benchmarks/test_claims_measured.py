@@ -11,7 +11,7 @@ import pytest
 from sample_claims import interleaved
 
 from benchmarks import _claims_measured, _claims_swapped, _registry
-from benchmarks._claims_measured import Measured, Spread, count_both, measure
+from benchmarks._claims_measured import Amount, Measured, Spread, count_both, measure
 from benchmarks.gate import instruments, ratio
 from benchmarks.gate.errors import NotMeasuredError
 from benchmarks.gate.harness import Side
@@ -21,7 +21,7 @@ from benchmarks.gate.ratio import Interleaved
 from benchmarks.gate.run import Run
 
 SIDE = Side("head", "optimizer", Path("/stage"), Path("/suite"), "m:load", Path("/home"), "b")
-KEY = "stores.AddBatch", "n=100"
+KEY = "stores.AddBatch", "n=100,durability=power"
 
 
 class NoWorker:
@@ -80,6 +80,17 @@ def test_an_interval_of_wall_time() -> None:
     expected = [mean, mean - 3 * se, mean + 3 * se]
     got = [math.log(end) for end in (found.ratio, found.low, found.high)]
     assert got == pytest.approx(expected, rel=1e-12)  # sums in another order
+
+
+def test_an_interval_of_what_is_saved() -> None:
+    """0.5 s before, 0.4 to 0.45 s less after: a mean, since seconds add up."""
+    processes = [interleaved(wall, 2.0) for wall in (5.0, 10.0)]
+    mean, se = 0.425, 0.025 / 1  # of two values
+    found = Measured.of(processes).saved_s
+    expected = (mean, mean - 3 * se, mean + 3 * se)
+    got = (found.value, found.low, found.high)
+    assert got == pytest.approx(expected, rel=1e-12)  # sums in another order
+    assert Amount(1.0, 0.5, 2.0).times(5.0) == Amount(5.0, 2.5, 10.0)
 
 
 def test_equal_processes_have_no_interval() -> None:
@@ -164,6 +175,6 @@ def test_nothing_to_count_asks_nobody() -> None:
 @pytest.mark.stress
 def test_commits_of_both_sides_are_counted() -> None:
     head = Run(read_project(Path(__file__).resolve().parents[2])).head
-    found = count_both(head, ("stores.AddBatch", "n=100"), ["commits"])
+    found = count_both(head, KEY, ["commits"])
     assert found["commits"][0] >= 100
     assert found["commits"][1] == 1

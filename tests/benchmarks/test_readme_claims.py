@@ -32,7 +32,7 @@ def test_an_unknown_format_is_told_and_the_readme_left(
     monkeypatch.setattr(_readme, "_bench", list)
     assert _readme.main(["check"]) == 1
     assert capsys.readouterr().out == (
-        "the stored claims are of format 99, expected 2: run `nox -s claims` and store them again\n"
+        "the stored claims are of format 99, expected 3: run `nox -s claims` and store them again\n"
     )
 
 
@@ -43,7 +43,7 @@ def written(stored: Path, **fields: Any) -> None:
         {"hot_path": name, "claim": "", "measured": None}
         for name in (path.name for path in _registry.load())
     ]
-    table = {"format": 2, "quick": False, "rows": [*rows, {"hot_path": ""}], **fields}
+    table = {"format": 3, "quick": False, "rows": [*rows, {"hot_path": ""}], **fields}
     scratch = stored.parent / "scratch"
     scratch.mkdir()
     (scratch / "claims.json").write_text(json.dumps(table), encoding="utf-8")

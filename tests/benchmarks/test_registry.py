@@ -175,6 +175,15 @@ def test_an_open_case_binds_its_parameters() -> None:
     body.close()
 
 
+def test_figures_are_those_of_the_class_or_none() -> None:
+    def figures(self: Any, before: int, after: int) -> dict[str, tuple[int, int]]:
+        return {"bytes": (before, after)}
+
+    assert declared(fresh_class()).case().open().figures(2, 1) == {}
+    _registry._declared.clear()
+    assert declared(fresh_class(figures=figures)).case().open().figures(2, 1) == {"bytes": (2, 1)}
+
+
 def test_each_opened_case_has_a_state_of_its_own() -> None:
     path = declared(fresh_class())
     first, second = path.case("n=1").open(), path.case("n=1").open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,9 +175,15 @@ def test_labels_are_unique(path: RegisteredPath) -> None:
 
 def test_what_is_declared_of_cases_is_a_case(path: RegisteredPath) -> None:
     declaration, cls = path.declaration, path._class
-    for values in (declaration.after_only, declaration.slow_before, declaration.uncounted):
-        assert set(values) <= set(cls.params)
-    assert declaration.claim_at in cls.params
+    several = isinstance(cls.params[0], tuple)
+    cases = {*itertools.product(*cls.params)} if several else {*cls.params}
+    assert len(cases) == len(path.cases)
+    for values in (
+        *(declaration.after_only, declaration.slow_before),
+        *(declaration.uncounted, declaration.untimed),
+    ):
+        assert set(values) <= cases
+    assert declaration.claim_at in cases
     assert path.case().judged
     assert path.case().has_before
 

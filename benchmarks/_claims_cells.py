@@ -1,0 +1,208 @@
+"""The cells of the claims' tables, and the words below them: how a row is shown anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from benchmarks._claims_figures import Figure, Unit
+from benchmarks._claims_measured import Amount, Spread
+from benchmarks._claims_rows import Role, Row
+from benchmarks._claims_share import OBJECTIVES, RUN, Share
+from benchmarks._claims_table import STUDY_TRIALS
+from benchmarks.gate.table import seconds
+
+_BELOW = (Role.BESIDE, Role.PLAIN)
+_NOISE = " (within noise)"
+MB = 1_000_000
+
+
+def speed_cells(row: Row) -> tuple[str, ...]:
+    wall = spread(row.measured.wall) if row.measured else "-"
+    return label(row), reported(row), wall, times(row), *savings(row), verdict(row)
+
+
+def share_cells(row: Row) -> tuple[str, ...]:
+    assert row.measured is not None
+    slow = seconds(row.measured.before_s / row.trials) if row.trials else "-"
+    takes = _each(row, lambda share: share.slow)
+    return row.name, spread(row.measured.cpu), row.stands_for, slow, *takes
+
+
+def label(row: Row) -> str:
+    """The claim and its case, or the hot path; what stands below a claim is set in."""
+    if row.role is Role.CLAIM:
+        return f"{row.claim} [{row.case}]" if row.case else row.claim
+    if row.role is Role.OURS:
+        return row.name
+    return f"  {'plain: ' if row.role is Role.PLAIN else ''}{row.name}"
+
+
+def times(row: Row) -> str:
+    """Wall seconds a call of the slow way and of the fast one."""
+    if row.measured is None:
+        return "-"
+    return f"{seconds(row.measured.before_s)} → {seconds(row.measured.after_s)}"
+
+
+def savings(row: Row) -> Sequence[str]:
+    """What is saved of a trial, for each objective."""
+    return _each(row, lambda share: share.saved)
+
+
+def _each(row: Row, pick: Callable[[Share], float]) -> list[str]:
+    found = {share.objective: percent(pick(share)) for share in row.shares}
+    return [found.get(name, "-") for name in OBJECTIVES]
+
+
+# --- the verdict
+
+
+def verdict(row: Row, *, against_plain: bool = True) -> str:
+    """The verdict on each figure, and on the best plain way where it was measured.
+
+    What stands below a claim has none; there it says where the second side is the slower one.
+    """
+    if row.role in _BELOW:
+        return slower(row.measured.wall) or "-" if row.measured else str(row.verdict)
+    if row.role is Role.OURS and row.measured:
+        return "; ".join(filter(None, (str(row.verdict), slower(row.measured.wall))))
+    told = [
+        f"{figure.verdict}: {_short(figure)}" if figure.unit is not Unit.WALL else figure.verdict
+        for figure in row.figures
+        if figure.verdict is not None
+    ] or [str(row.verdict)]
+    if row.before_plain is not None and against_plain:
+        told.append(beside_plain(row.before_plain))
+    return "; ".join(told)
+
+
+def slower(wall: Spread) -> str:
+    """How much slower the second side is; nothing where it is not."""
+    if wall.ratio >= 1.0:
+        return ""
+    unclear = _NOISE if wall.high >= 1.0 else ""
+    return f"{percent(1 / wall.ratio - 1)} slower{unclear}"
+
+
+def beside_plain(wall: Spread) -> str:
+    """How ours stands against the best plain way."""
+    unclear = _NOISE if wall.low <= 1.0 <= wall.high else ""
+    told = slower(wall).removesuffix(_NOISE)
+    against = f"{told} than" if told else f"{ratio(wall.ratio)}x as fast as"
+    return f"{against} the plain way{unclear}"
+
+
+# --- figures
+
+
+def reported(row: Row) -> str:
+    """The first figure that the report gives, in few words."""
+    return figures_cell(row.figures) if row.role is Role.CLAIM else "-"
+
+
+def figures_cell(figures: Sequence[Figure]) -> str:
+    return _reported(figures[0]) if figures else "-"
+
+
+def _reported(figure: Figure) -> str:
+    ends = figure.least, figure.most
+    if figure.unit is Unit.BYTES:
+        return f"< {size(figure.most)}"
+    if figure.unit is Unit.SECONDS:
+        return f"{_range(ends)} s"
+    if figure.unit is Unit.SHARE:
+        return f"{_range([100 * end for end in ends])}%"
+    return f"{_range(ends)}x{_of(figure)}"
+
+
+def _range(ends: Sequence[float]) -> str:
+    """As the report gives it: one number, or two."""
+    return "-".join(dict.fromkeys(f"{end:,.4g}" for end in ends))
+
+
+def _of(figure: Figure) -> str:
+    return f" {figure.name.replace('_', ' ')}" if figure.unit is Unit.COUNT else ""
+
+
+def _short(figure: Figure) -> str:
+    """What was found, in few words."""
+    if figure.sides is not None:
+        if figure.unit is Unit.BYTES:
+            return size(figure.sides[1])
+        before, after = figure.sides
+        return f"{ratio(before / after)}x{_of(figure)}" if after else f"no{_of(figure)}"
+    assert figure.found is not None
+    return _amount(figure.unit)(figure.found.value)
+
+
+def _amount(unit: Unit) -> Callable[[float], str]:
+    return percent if unit is Unit.SHARE else _signed
+
+
+def _signed(value: float) -> str:
+    """Seconds, below nothing too."""
+    return f"-{seconds(-value)}" if value < 0 else seconds(value)
+
+
+def _found(figure: Figure) -> str:
+    """What was found, with both sides or the interval."""
+    if figure.sides is not None:
+        form = size if figure.unit is Unit.BYTES else "{:,}".format
+        before, after = map(form, figure.sides)
+        told = f"{before} → {after}"
+        known = figure.unit is Unit.COUNT and figure.sides[1] > 0
+        return f"{told}, {_short(figure).removesuffix(_of(figure))}" if known else told
+    if figure.found is None:
+        return "not measured"
+    return _interval(figure.found, _amount(figure.unit))
+
+
+def _interval(found: Amount, form: Callable[[float], str]) -> str:
+    return f"{form(found.value)} ({form(found.low)} to {form(found.high)})"
+
+
+_NAMES = {
+    Unit.SECONDS: f"saved in {STUDY_TRIALS} trials",
+    Unit.SHARE: f"saved of a run, its objective taking {RUN}",
+}
+
+
+def _told(figure: Figure) -> str:
+    """The figure beside what was found, as a line."""
+    name = _NAMES.get(figure.unit) or figure.name.replace("_", " ")
+    told = f"{name}: reported {_reported(figure).removesuffix(_of(figure))}, found {_found(figure)}"
+    return told if figure.verdict is None else f"{told}: {figure.verdict}"
+
+
+def words(row: Row) -> Iterable[str]:
+    """What is told of a row below the table."""
+    if row.said:
+        yield f"reported: {row.said} ({row.source})"
+    if row.measured:
+        yield from (_told(figure) for figure in row.figures if figure.unit is not Unit.WALL)
+    yield from row.notes
+
+
+# --- numbers
+
+
+def ratio(value: float) -> str:
+    """Three digits, or all of a large number; never a power of ten."""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:,.3g}"
+
+
+def spread(found: Spread) -> str:
+    return f"{ratio(found.ratio)}x ({ratio(found.low)}-{ratio(found.high)})"
+
+
+def percent(share: float) -> str:
+    """Two digits, never in powers of ten."""
+    value = 100 * share
+    if abs(value) < 0.001:
+        return "<0.001%"
+    return f"{value:.0f}%" if abs(value) >= 10 else f"{value:.2g}%"
+
+
+def size(value: float) -> str:
+    """Three digits of decimal bytes."""
+    return f"{value / MB:.3g} MB" if value >= MB else f"{value / 1_000:.3g} kB"
