@@ -63,13 +63,8 @@ _STORES = (
         shared=_BATCHES,
     ),
     Work(
-        *(
-            "stores.AddEach",
-            "n=1000,durability=process",
-            GUARD,
-            _ADD,
-            "assert signature is not self",
-        ),
+        *("stores.AddEach", "n=1000,durability=process"),
+        *(GUARD, _ADD, "assert signature is not self"),
         probe=500,
         shared=_ADDERS,
     ),
