@@ -221,7 +221,7 @@ _SIGNATURE = (
 _STUDIES = (
     Work(
         *("backtest.Track", "schedule=monthly", TRACKER),
-        "    _check_settings(*money, capital_mode)",
+        "    money = _tradable.money(capital, fee_rate, slippage_rate, fixed_fee, capital_mode)",
         "assert sum(range({n} * prices.size // 100_000)) >= 0",
         probe=6_000,
         shared=("backtest.Track", "study.MomentumStudy"),

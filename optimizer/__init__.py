@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from optimizer.backtest.prices import PricePanel as PricePanel
     from optimizer.backtest.prices import load_sp500 as load_sp500
     from optimizer.backtest.prices import synthetic_market as synthetic_market
+    from optimizer.backtest.statistics import Statistics as Statistics
+    from optimizer.backtest.tracker import Tracker as Tracker
     from optimizer.backtest.tracker import TradeLog as TradeLog
     from optimizer.backtest.tracker import track_trades as track_trades
     from optimizer.caching import LRUCache as LRUCache
@@ -60,7 +62,9 @@ _ROOMS = {
     "RememberingGuard": "optimizer.stores.remembering",
     "SearchSpace": "optimizer.space",
     "SqliteStore": "optimizer.stores.sqlite",
+    "Statistics": "optimizer.backtest.statistics",
     "TTLCache": "optimizer.caching",
+    "Tracker": "optimizer.backtest.tracker",
     "TradeLog": "optimizer.backtest.tracker",
     "Trial": "optimizer.protocols",
     "TrialRecords": "optimizer.stores.records",

@@ -28,6 +28,8 @@ def read_floats(values: ArrayLike, name: str) -> NDArray[np.float64]:
             raise PriceError(f"{name} holds {array.dtype}; pass real numbers (float64)")
         if array.dtype.kind == "O":
             _refuse_text(array, name)
+        if array.dtype == np.float64 and array.flags.c_contiguous and array.flags.aligned:
+            return array
         return np.require(array, np.float64, ("C", "A"))
     except (TypeError, ValueError) as error:
         if isinstance(error, PriceError):

@@ -28,30 +28,37 @@ DUST_RATIO = 1e-12
 
 FINE, REFUSED = 0, 1
 
+# np.record: so its fields are attributes without the compiler too (NUMBA_DISABLE_JIT).
 HOLDING_DTYPE = np.dtype(
-    [
-        ("quantity", "f8"),
-        ("last", "f8"),
-        ("high", "f8"),
-        ("low", "f8"),
-        ("cost", "f8"),
-        ("fees", "f8"),
-        ("slippage", "f8"),
-        ("gain", "f8"),
-        ("loss", "f8"),
-        ("load", "f8"),
-        ("entry_bar", "i8"),
-        ("position", "i8"),
-    ]
+    (
+        np.record,
+        [
+            ("quantity", "f8"),
+            ("last", "f8"),
+            ("high", "f8"),
+            ("low", "f8"),
+            ("cost", "f8"),
+            ("fees", "f8"),
+            ("slippage", "f8"),
+            ("gain", "f8"),
+            ("loss", "f8"),
+            ("load", "f8"),
+            ("entry_bar", "i8"),
+            ("position", "i8"),
+        ],
+    )
 )
 ACCOUNT_DTYPE = np.dtype(
-    [
-        ("cash", "f8"),
-        ("fee_rate", "f8"),
-        ("slippage_rate", "f8"),
-        ("n_positions", "i8"),
-        ("n_trades", "i8"),
-    ]
+    (
+        np.record,
+        [
+            ("cash", "f8"),
+            ("fee_rate", "f8"),
+            ("slippage_rate", "f8"),
+            ("n_positions", "i8"),
+            ("n_trades", "i8"),
+        ],
+    )
 )
 
 # Inlined by force: a call would copy the description of every array, once per trade.
@@ -59,9 +66,14 @@ _inline = numba.njit(error_model="numpy", forceinline=True)
 
 
 @_inline
-def _pay(account: Record, quantity: float, price: float) -> tuple[float, float]:
+def _pay(
+    account: Record, fixed_fee: float | None, quantity: float, price: float
+) -> tuple[float, float]:
+    """Buy or sell. numba leaves the branch out where the fixed fee is None: its type says so."""
     value = abs(quantity) * price
     fee = value * account.fee_rate
+    if fixed_fee is not None:
+        fee = fee + fixed_fee
     slippage = value * account.slippage_rate
     account.cash = account.cash - quantity * price - fee - slippage
     return fee, slippage
@@ -76,9 +88,10 @@ def _excursion(holding: Record, size: float) -> tuple[float, float]:
 
 @_inline
 def _open(
-    account: Record, holding: Record, bar: int, target: float, price: float, equity: float
-) -> None:
-    fee, slippage = _pay(account, target, price)
+    account: Record, fixed_fee: float | None, holding: Record, bar: int, target: float,
+    price: float, equity: float,
+) -> None:  # fmt: skip
+    fee, slippage = _pay(account, fixed_fee, target, price)
     holding.quantity = target
     holding.cost = price
     holding.high = price
@@ -94,7 +107,10 @@ def _open(
 
 
 @_inline
-def _increase(account: Record, holding: Record, target: float, price: float, equity: float) -> None:
+def _increase(
+    account: Record, fixed_fee: float | None, holding: Record, target: float, price: float,
+    equity: float,
+) -> None:  # fmt: skip
     held = holding.quantity
     gain, loss = _excursion(holding, abs(held))
     holding.gain = holding.gain if holding.gain > gain else gain
@@ -103,7 +119,7 @@ def _increase(account: Record, holding: Record, target: float, price: float, equ
     holding.low = price
     added = abs(target) - abs(held)
     holding.cost = (holding.cost * abs(held) + price * added) / abs(target)
-    fee, slippage = _pay(account, target - held, price)
+    fee, slippage = _pay(account, fixed_fee, target - held, price)
     holding.fees += fee
     holding.slippage += slippage
     holding.load += added * price / equity
@@ -112,16 +128,21 @@ def _increase(account: Record, holding: Record, target: float, price: float, equ
 
 @_inline
 def _exit(
-    account: Record, holding: Record, trades: Records,
+    account: Record, fixed_fee: float | None, holding: Record, trades: Records,
     asset: int, bar: int, target: float, price: float, reason: int,
 ) -> None:  # fmt: skip
-    """Record a slice and take its share out of the holding: all of it, where the target is 0."""
+    """Record a slice and take its share out of the holding: all of it, unless it is reduced.
+
+    Every caller's reason is known when this is compiled, and with it what is left out.
+    """
     held = holding.quantity
-    size = abs(held) - abs(target) if reason == REDUCED else abs(held)
-    share = size / abs(held)
+    size, share = abs(held), 1.0
+    if reason == REDUCED:
+        size = abs(held) - abs(target)
+        share = size / abs(held)
     fee, slippage = 0.0, 0.0
     if reason != END_OF_DATA:
-        fee, slippage = _pay(account, target - held, price)
+        fee, slippage = _pay(account, fixed_fee, target - held, price)
     entry_fees = holding.fees * share
     entry_slippage = holding.slippage * share
     load = holding.load * share
@@ -154,37 +175,38 @@ def _exit(
     trade.mae = loss if loss < worst else worst
     trade.margin_load = load
 
-    holding.fees -= entry_fees
-    holding.slippage -= entry_slippage
-    holding.load -= load
-    holding.gain -= gain
-    holding.loss -= loss
+    if reason == REDUCED:  # else the next opening sets them
+        holding.fees -= entry_fees
+        holding.slippage -= entry_slippage
+        holding.load -= load
+        holding.gain -= gain
+        holding.loss -= loss
     holding.quantity = target
 
 
 @_inline
 def _trade(
-    account: Record, holding: Record, trades: Records,
+    account: Record, fixed_fee: float | None, holding: Record, trades: Records,
     asset: int, bar: int, target: float, price: float, equity: float,
 ) -> None:  # fmt: skip
     """Bring one holding to its target by one exit, one entry, or both."""
     held = holding.quantity
     if (held > 0.0 and target > 0.0) or (held < 0.0 and target < 0.0):
         if abs(target) > abs(held):
-            _increase(account, holding, target, price, equity)
+            _increase(account, fixed_fee, holding, target, price, equity)
         else:
-            _exit(account, holding, trades, asset, bar, target, price, REDUCED)
+            _exit(account, fixed_fee, holding, trades, asset, bar, target, price, REDUCED)
         return
     if held != 0.0:
         reason = FLIPPED if target != 0.0 else CLOSE
-        _exit(account, holding, trades, asset, bar, 0.0, price, reason)
+        _exit(account, fixed_fee, holding, trades, asset, bar, 0.0, price, reason)
     if target != 0.0:
-        _open(account, holding, bar, target, price, equity)
+        _open(account, fixed_fee, holding, bar, target, price, equity)
 
 
 @_inline
 def _rebalance(
-    account: Record, book: Records, trades: Records,
+    account: Record, fixed_fee: float | None, book: Records, trades: Records,
     bar: int, row: Floats, weights: Floats, equity: float, base: float,
 ) -> bool:  # fmt: skip
     """Trade one bar; True if a weight is infinite."""
@@ -207,7 +229,15 @@ def _rebalance(
             target = weight * base / price
             if abs(target - holding.quantity) * price <= dust:
                 continue
-        _trade(account, holding, trades, asset, bar, target, price, equity)
+        _trade(account, fixed_fee, holding, trades, asset, bar, target, price, equity)
+    return infinite
+
+
+@_inline
+def _any_infinite(weights: Floats) -> bool:
+    infinite = False
+    for asset in range(weights.shape[0]):
+        infinite |= abs(weights[asset]) == np.inf
     return infinite
 
 
@@ -224,10 +254,13 @@ def _totals(book: Records) -> tuple[float, float]:
 
 @_inline
 def _hold(
-    close: Floats, start: int, stop: int, book: Records, cash: float,
-    equities: Floats, loads: Floats,
+    close: Floats, high: Floats | None, low: Floats | None, start: int, stop: int,
+    book: Records, cash: float, equities: Floats, loads: Floats,
 ) -> bool:  # fmt: skip
-    """Value the bars from `start` up to `stop`, where nothing is traded; True if one is refused."""
+    """Value the bars from `start` up to `stop`, where nothing is traded; True if one is refused.
+
+    numba leaves out the branches of a `high` that is None: its type says so.
+    """
     refused = False
     for bar in range(start, stop):
         held = 0.0
@@ -241,6 +274,11 @@ def _hold(
             holding.last = known
             holding.high = price if price > holding.high else holding.high
             holding.low = price if price < holding.low else holding.low
+            if high is not None and low is not None and price == price:
+                top = high[bar, asset]
+                bottom = low[bar, asset]
+                holding.high = top if top > holding.high else holding.high
+                holding.low = bottom if bottom < holding.low else holding.low
             value = holding.quantity * known
             held += value
             exposure += abs(value)
@@ -255,6 +293,9 @@ def _hold(
 
 def _compiled(function: Callable[..., Any]) -> Any:
     """Compiled when first called; kept on disk where a folder for it can be written to."""
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # it is set when numba is imported
+        # Without the compiler numpy's scalars would warn where machine floats do not.
+        return np.errstate(all="ignore")(function)
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
     try:
         return numba.njit(cache=True, **options)(function)
@@ -264,44 +305,75 @@ def _compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(**options)(function)
 
 
-@_compiled
-def track_trades(
-    close: Floats, bars: Ints, weights: Floats,
-    capital: float, fee_rate: float, slippage_rate: float, on_equity: bool,
-    trades: Records, equities: Floats, loads: Floats,
-) -> tuple[int, int]:  # fmt: skip
-    """Fill `trades`, `equities` and `loads`; returns how many trades, and FINE or REFUSED.
-
-    REFUSED: a bar out of order or range, a price or weight that cannot be traded on, or an equity
-    that overflowed. The caller looks for the place; what was filled then means nothing.
-    """
-    n_bars, n_assets = close.shape
-    book = np.zeros(n_assets, HOLDING_DTYPE)
-    # A record is a bare pointer: `accounts` must stay in use to the end, or numba frees it earlier.
-    accounts = np.zeros(1, ACCOUNT_DTYPE)
-    account = accounts[0]
+@_inline
+def _start(
+    book: Records, account: Record, capital: float, fee_rate: float, slippage_rate: float
+) -> None:
+    """Forget what an earlier run left; the rest of a holding is set when it is opened."""
+    for asset in range(book.shape[0]):
+        book[asset].quantity = 0.0
+        book[asset].last = 0.0
     account.cash = capital
     account.fee_rate = fee_rate
     account.slippage_rate = slippage_rate
+    account.n_positions = 0
+    account.n_trades = 0
+
+
+@_compiled
+def track_trades(
+    close: Floats, high: Floats | None, low: Floats | None,
+    bars: Ints, weights: Floats, lag: int | None,
+    capital: float, fee_rate: float, slippage_rate: float, fixed_fee: float | None, on_equity: bool,
+    book: Records, accounts: Records, trades: Records, equities: Floats, loads: Floats,
+) -> tuple[int, int]:  # fmt: skip
+    """Fill `trades`, `equities` and `loads`; returns how many trades, and FINE or REFUSED.
+
+    `book` (a record per asset) and `accounts` (one) are room to work in. `high` and `low` are both
+    None or both checked before; `lag` is None or 1, `fixed_fee` None or above 0. REFUSED: a bar out
+    of order or range, a price or weight that cannot be traded on, or an equity that overflowed. The
+    caller looks for the place; what was filled then means nothing.
+    """
+    n_bars, n_assets = close.shape
+    account = accounts[0]
+    _start(book, account, capital, fee_rate, slippage_rate)
     refused = False
     start = 0
     for turn in range(bars.shape[0]):
         bar = bars[turn]
+        if lag is not None:
+            if bar < 0 or bar == n_bars - 1:
+                in_order = bar >= 0 and turn == bars.shape[0] - 1
+                refused |= not in_order or _any_infinite(weights[turn])
+                break
+            bar += lag
         if not start <= bar < n_bars:
             return 0, REFUSED
-        refused |= _hold(close, start, bar + 1, book, account.cash, equities, loads)
+        refused |= _hold(close, high, low, start, bar + 1, book, account.cash, equities, loads)
         equity = equities[bar]
         base = equity if on_equity else capital
-        refused |= _rebalance(account, book, trades, bar, close[bar], weights[turn], equity, base)
+        refused |= _rebalance(
+            account, fixed_fee, book, trades, bar, close[bar], weights[turn], equity, base
+        )
         held, exposure = _totals(book)
         equity = account.cash + held
         refused |= not abs(equity) < np.inf
         equities[bar] = equity
         loads[bar] = exposure / equity if equity > 0.0 else np.nan
         start = bar + 1
-    refused |= _hold(close, start, n_bars, book, account.cash, equities, loads)
+    refused |= _hold(close, high, low, start, n_bars, book, account.cash, equities, loads)
     for asset in range(n_assets):
         holding = book[asset]
         if holding.quantity != 0.0:
-            _exit(account, holding, trades, asset, n_bars - 1, 0.0, holding.last, END_OF_DATA)
-    return accounts[0].n_trades, REFUSED if refused else FINE
+            _exit(
+                account,
+                fixed_fee,
+                holding,
+                trades,
+                asset,
+                n_bars - 1,
+                0.0,
+                holding.last,
+                END_OF_DATA,
+            )
+    return account.n_trades, REFUSED if refused else FINE

@@ -24,11 +24,17 @@ class _Book:
     """The state of each asset's position, as lists by asset, and the cash beside them."""
 
     def __init__(
-        self, n_assets: int, capital: float, fee_rate: float, slippage_rate: float
+        self,
+        n_assets: int,
+        capital: float,
+        fee_rate: float,
+        slippage_rate: float,
+        fixed_fee: float,
     ) -> None:
         self.cash = capital
         self.fee_rate = fee_rate
         self.slippage_rate = slippage_rate
+        self.fixed_fee = fixed_fee
         self.quantity = [0.0] * n_assets
         self.last = [0.0] * n_assets
         self.high = [0.0] * n_assets
@@ -53,6 +59,15 @@ class _Book:
                     self.high[asset] = price
                 if price < self.low[asset]:
                     self.low[asset] = price
+
+    def reach(self, row: Sequence[float], high: Sequence[float], low: Sequence[float]) -> None:
+        """Take how far the prices of a bar went; NaN, or no close, tells nothing."""
+        for asset, price in enumerate(row):
+            if price == price:
+                if high[asset] > self.high[asset]:
+                    self.high[asset] = high[asset]
+                if low[asset] < self.low[asset]:
+                    self.low[asset] = low[asset]
 
     def totals(self) -> tuple[float, float]:
         """Value of the holdings, and the sum of their absolute values."""
@@ -97,7 +112,7 @@ class _Book:
     def pay(self, quantity: float, price: float) -> tuple[float, float]:
         """Buy (+) or sell (-) at the price; returns the fee and the slippage paid."""
         value = abs(quantity) * price
-        fee = value * self.fee_rate
+        fee = value * self.fee_rate + self.fixed_fee
         slippage = value * self.slippage_rate
         self.cash = self.cash - quantity * price - fee - slippage
         return fee, slippage
@@ -181,7 +196,11 @@ def track_trades(
     capital: float = 100_000.0,
     fee_rate: float = 0.0,
     slippage_rate: float = 0.0,
+    fixed_fee: float = 0.0,
+    lag: int = 0,
     capital_mode: str = "equity",
+    high: Sequence[Sequence[float]] | None = None,
+    low: Sequence[Sequence[float]] | None = None,
 ) -> tuple[list[Trade], list[float], list[float]]:
     """Every trade of a portfolio, its equity and its margin load, bar by bar.
 
@@ -189,22 +208,29 @@ def track_trades(
 
     Args:
         close: prices, a row per bar; NaN where there is none.
-        rebalance_bars: bars at whose close the weights are traded, strictly increasing.
+        rebalance_bars: bars whose weights are traded, at their close, strictly increasing.
         weights: target weights, a row per rebalance bar; NaN leaves a position alone.
         capital: cash at the start.
         fee_rate: fee as a share of the traded value.
         slippage_rate: slippage as a share of the traded value.
+        fixed_fee: money for each trade, beside the rate.
+        lag: how many bars after a rebalance bar its weights are traded.
         capital_mode: "equity" sizes positions on the current equity, "starting" on `capital`.
+        high: highest prices, as `close`; with `low`, what excursions reach beyond the closes.
+        low: lowest prices, as `close`.
 
     Returns:
         The records (see `Trade`), the equity and the margin load of each bar.
     """
-    book = _Book(len(close[0]), capital, fee_rate, slippage_rate)
-    weights_at = dict(zip(rebalance_bars, weights, strict=True))
+    book = _Book(len(close[0]), capital, fee_rate, slippage_rate, fixed_fee)
+    bars = [bar + lag for bar in rebalance_bars]
+    weights_at = dict(zip(bars, weights, strict=True))
     equities: list[float] = []
     loads: list[float] = []
     for bar, row in enumerate(close):
         book.mark(row)
+        if high is not None and low is not None:
+            book.reach(row, high[bar], low[bar])
         held, exposure = book.totals()
         equity = book.cash + held
         if bar in weights_at:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import os
 import pickle
 from typing import Any
 
@@ -346,7 +347,10 @@ def test_a_log_stays_read_only_through_pickle_and_copy() -> None:
         twin.check()
 
 
-@pytest.mark.skipif(not available("numba"), reason="numba compiles the kernel")
+@pytest.mark.skipif(
+    not available("numba") or bool(os.environ.get("NUMBA_DISABLE_JIT")),
+    reason="numba compiles the kernel",
+)
 def test_without_a_folder_for_the_cache_the_kernel_is_compiled_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

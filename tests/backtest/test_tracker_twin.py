@@ -22,9 +22,15 @@ from optimizer.reference import tracker as reference
 compiled_only = pytest.mark.skipif(
     not available("numba"), reason="without numba the twin would be compared with itself"
 )
+jit_only = pytest.mark.skipif(
+    bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="nothing is compiled"
+)
 
 
 def twin(close: Any, bars: Any, weights: Any, **settings: Any) -> TradeLog:
+    for name in ("high", "low"):
+        if settings.get(name) is not None:
+            settings[name] = settings[name].tolist()
     records, equity, margin_load = reference.track_trades(
         close.tolist(), bars.tolist(), weights.tolist(), **settings
     )
@@ -61,6 +67,12 @@ def markets(draw: st.DrawFn) -> dict[str, Any]:
         weights = rng.normal(0.0, 1.0, shape)
     weights *= leverage / n_assets
     weights[rng.random(shape) < draw(st.sampled_from([0.0, 0.4]))] = np.nan
+    high, low = None, None
+    if draw(st.booleans()):
+        high, low = (close * np.exp(sign * rng.exponential(0.05, close.shape)) for sign in (1, -1))
+        for prices in (high, low):  # without a close they stand alone, or they lack themselves
+            prices[np.isnan(prices) & (rng.random(close.shape) < 0.5)] = 20.0
+            prices[rng.random(close.shape) < draw(st.sampled_from([0.0, 0.3]))] = np.nan
     return {
         "close": close,
         "rebalance_bars": bars,
@@ -68,18 +80,21 @@ def markets(draw: st.DrawFn) -> dict[str, Any]:
         "capital": draw(st.sampled_from([1e-3, 1e5, 1e12])),
         "fee_rate": draw(st.sampled_from([0.0, 0.001, 0.3])),
         "slippage_rate": draw(st.sampled_from([0.0, 0.0005, 0.1])),
+        "fixed_fee": draw(st.sampled_from([0.0, 0.0, 7.5])),
+        "lag": draw(st.sampled_from([0, 0, 1])),
         "capital_mode": draw(st.sampled_from(get_args(CapitalMode))),
+        "high": high,
+        "low": low,
     }
 
 
 def split(market: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     arrays = [market[name] for name in ("close", "rebalance_bars", "weights")]
-    names = ("capital", "fee_rate", "slippage_rate", "capital_mode")
-    return arrays, {name: market[name] for name in names}
+    return arrays, {name: market[name] for name in [*market][3:]}
 
 
 @compiled_only
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=int(os.environ.get("TRACKER_MARKETS", "400")), deadline=None)
 @given(markets())
 def test_any_market_gives_the_bits_of_the_twin(market: dict[str, Any]) -> None:
     arrays, chosen = split(market)
@@ -150,11 +165,14 @@ def test_momentum_on_the_real_panel_gives_the_bits_of_the_twin() -> None:
 
 
 @compiled_only
+@jit_only
 def test_every_layout_is_normalised_to_one_compiled_signature() -> None:
     close = synthetic_market(60, 4, seed=1).close
     bars = np.arange(0, 60, 5)
     weights = random_weights(len(bars), 4, seed=2)
     ref = twin(close, bars, weights)
+    assert_same_bits(track_trades(close, bars, weights), ref)
+    compiled = [*tracker._kernels().track_trades.signatures]
     frozen = np.asfortranarray(close)
     frozen.flags.writeable = False
     shifted = np.frombuffer(b"\0" + close.tobytes(), np.uint8)[1:].view(np.float64).reshape(60, 4)
@@ -164,7 +182,7 @@ def test_every_layout_is_normalised_to_one_compiled_signature() -> None:
         for days in (bars, bars.astype(np.int32), bars.astype(np.uint64), bars.tolist()):
             comp = track_trades(prices, days, np.asfortranarray(weights))
             assert_same_bits(comp, ref)
-    assert len(tracker._kernels().track_trades.signatures) == 1
+    assert tracker._kernels().track_trades.signatures == compiled
 
 
 @compiled_only
@@ -224,6 +242,53 @@ def test_without_numba_the_twin_answers_the_same_bytes_with_one_warning() -> Non
     ref, said = run_without("numba")
     assert said == "['numba'] False"
     assert comp == ref
+
+
+WITHOUT_COMPILER = """
+import numpy as np
+from optimizer.backtest.prices import synthetic_market
+from optimizer.backtest.tracker import Tracker
+from optimizer.reference.statistics import trade_statistics
+from optimizer.reference.tracker import track_trades as twin
+import numba
+assert numba.config.DISABLE_JIT
+for seed in range(12):
+    panel = synthetic_market(40, 3, seed=seed, nan_fraction=0.1, volatility=0.1)
+    close, lists = panel.close, panel.close.tolist()
+    weights = np.random.default_rng(seed).normal(0.0, 0.4, (20, 3))
+    bars = np.arange(0, 40, 2)
+    money = {"fee_rate": 0.001, "fixed_fee": seed % 2 * 3.0, "lag": seed % 3 % 2}
+    high, low = (close * 1.1, close * 0.9) if seed % 5 else (None, None)
+    log = Tracker(panel, high=high, low=low, **money).track(bars, weights)
+    reach = {} if high is None else {"high": high.tolist(), "low": low.tolist()}
+    trades, equity, load = twin(lists, bars.tolist(), weights.tolist(), **money, **reach)
+    assert log.trades.tobytes() == np.array(trades, log.trades.dtype).tobytes()
+    assert log.equity.tobytes() == np.array(equity).tobytes()
+    days = log.labels.days.tolist()
+    table, curves = trade_statistics(trades, equity, load, 100_000.0, days)
+    figures = log.statistics()
+    assert figures.table.tobytes() == np.array(table).tobytes()
+    assert figures.curves.tobytes() == np.array(curves).tobytes()
+"""
+
+
+@compiled_only
+def test_the_kernels_give_the_bits_of_the_twins_without_the_compiler() -> None:
+    off = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], env=off, timeout=120)
+    assert done.returncode == 0
+
+
+@compiled_only
+@jit_only
+@pytest.mark.stress
+def test_a_thousand_markets_give_the_bits_of_the_twin_without_the_compiler() -> None:
+    name = f"{__file__}::{test_any_market_gives_the_bits_of_the_twin.__name__}"
+    off = {**os.environ, "NUMBA_DISABLE_JIT": "1", "TRACKER_MARKETS": "1000"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
+    done = subprocess.run(command, env=off, timeout=900, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
 
 
 @compiled_only
