@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from optimizer.backtest.feature_study import FeatureConfig as FeatureConfig
+    from optimizer.backtest.feature_study import StudyFeatures as StudyFeatures
+    from optimizer.backtest.features import FeatureStream as FeatureStream
+    from optimizer.backtest.features import atr as atr
+    from optimizer.backtest.features import ewma as ewma
+    from optimizer.backtest.features import momentum as momentum
+    from optimizer.backtest.features import rolling_mean as rolling_mean
+    from optimizer.backtest.features import rsi as rsi
+    from optimizer.backtest.features import volatility as volatility
+    from optimizer.backtest.features import zscore as zscore
     from optimizer.backtest.prices import PricePanel as PricePanel
     from optimizer.backtest.prices import load_sp500 as load_sp500
     from optimizer.backtest.prices import synthetic_market as synthetic_market
+    from optimizer.backtest.stages import StageCache as StageCache
     from optimizer.backtest.statistics import Statistics as Statistics
     from optimizer.backtest.tracker import Tracker as Tracker
     from optimizer.backtest.tracker import TradeLog as TradeLog
@@ -52,6 +63,8 @@ _ROOMS = {
     "DefaultConfiguration": "optimizer.configuration",
     "Evaluation": "optimizer.protocols",
     "EvaluationCache": "optimizer.stores.evaluations",
+    "FeatureConfig": "optimizer.backtest.feature_study",
+    "FeatureStream": "optimizer.backtest.features",
     "Grid": "optimizer.space",
     "LRUCache": "optimizer.caching",
     "MetadataFile": "optimizer.stores.metadata",
@@ -62,24 +75,33 @@ _ROOMS = {
     "RememberingGuard": "optimizer.stores.remembering",
     "SearchSpace": "optimizer.space",
     "SqliteStore": "optimizer.stores.sqlite",
+    "StageCache": "optimizer.backtest.stages",
     "Statistics": "optimizer.backtest.statistics",
+    "StudyFeatures": "optimizer.backtest.feature_study",
     "TTLCache": "optimizer.caching",
     "Tracker": "optimizer.backtest.tracker",
     "TradeLog": "optimizer.backtest.tracker",
     "Trial": "optimizer.protocols",
     "TrialRecords": "optimizer.stores.records",
+    "atr": "optimizer.backtest.features",
     "cap": "optimizer.sampling.enumeration",
+    "ewma": "optimizer.backtest.features",
     "fingerprint": "optimizer.stores.fingerprint",
     "load_sp500": "optimizer.backtest.prices",
     "load_trials": "optimizer.stores.records",
+    "momentum": "optimizer.backtest.features",
     "param_signature": "optimizer.signature",
     "read_json": "optimizer.configuration",
     "read_result": "optimizer.stores.results",
     "remaining": "optimizer.sampling.enumeration",
     "result_path": "optimizer.stores.results",
+    "rolling_mean": "optimizer.backtest.features",
+    "rsi": "optimizer.backtest.features",
     "synthetic_market": "optimizer.backtest.prices",
     "track_trades": "optimizer.backtest.tracker",
+    "volatility": "optimizer.backtest.features",
     "write_result": "optimizer.stores.results",
+    "zscore": "optimizer.backtest.features",
 }
 
 __all__ = ["__version__", *sorted(_ROOMS)]  # noqa: PLE0604 - every entry is a string
