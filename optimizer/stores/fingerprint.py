@@ -16,7 +16,7 @@ from optimizer.stores._fingerprint_walk import Walk
 
 __all__ = ["fingerprint"]
 
-_FORM = b"optuna-velocity fingerprint 1"
+_FORM = b"optuna-velocity fingerprint 2"
 BYTES = 16
 
 
@@ -24,19 +24,35 @@ def fingerprint(objective: Any, data: Any = None, *, version: str | None = None)
     """The fingerprint of an objective and its data: a namespace for their evaluations.
 
     Promises: the same bytes in every process that runs the same code on the same data with the
-    same Python minor version; other bytes after any change of the code, of functions, classes,
+    same version of Python; other bytes after any change of the code, of functions, classes,
     modules and constants it uses, of its defaults and closures, or of the data. The way there may
-    be over-careful (a changed docstring or an unused function in a module of yours changes it
-    too), never the other way.
+    be over-careful (a changed docstring or an unused function in a module of yours may change it
+    too), never the other way, but for what is not seen (below).
 
     Followed: functions, lambdas, methods, partial and wrapped functions, numba's dispatchers,
     classes and instances defined in Python, containers, numpy arrays and scalars, pandas and what
-    of the standard library is a plain value. A module of yours counts by its source, and by the
-    present value of what a function names of it; one of the standard library by Python's version,
-    an installed one by its version. What a function imports when it runs is imported here.
+    of the standard library is a plain value. A module of yours counts by its source and those of
+    your modules that it imports, and by the present value of what a function names of it; your
+    own extension by its file. What a function imports of yours when it runs is imported here.
 
-    Not seen: what the objective reads from files, environment, clock or network, and what it
-    finds by a computed name. A path counts as text. Name such things in `data` or `version`.
+    What others wrote counts by version: Python's for the standard library, its distribution's for
+    an installed package. One that was not installed from an index counts by the hashes of its
+    files as well, one that no distribution knows by all its files. Whose a function or class is
+    follows from where it was made, not from the name that a wrapper or a call gave it.
+
+    Not seen: what the objective reads from files, environment, clock or network; what it finds by
+    a computed name (`getattr`, `importlib`, `eval`, subclasses, a registry); what a library keeps
+    in itself (its settings, a random state, the precision of decimals, numba's overloads, what
+    you put into its classes); an installed file edited by hand; what your own extension uses, and
+    a library of C that the loader finds by name. A path counts as text. Name such things in `data`
+    or `version`.
+
+    Whatever it changes while it runs (a counter, a cached property) counts with its present value:
+    take the fingerprint before the first trial. A dict filled in the order of a set has another
+    order, and so another fingerprint, in each process.
+
+    Evaluations of earlier fingerprints stay in a store until `SqliteStore.forget_others` removes
+    them: call it now and then where the data change every day.
 
     Cost: reads everything once, all bytes of the arrays too; for once per process.
 
@@ -84,7 +100,9 @@ def fingerprint(objective: Any, data: Any = None, *, version: str | None = None)
     walk = Walk(digest)
     try:
         walk.visit(objective, "the objective")
+        walk.finish()
         walk.visit(data, "the data")
+        walk.finish()
     except RecursionError:
         raise FingerprintError(
             "the objective or its data are nested too deeply. Pass version='...' to fingerprint,"

@@ -1,23 +1,16 @@
-"""A fingerprint changes with whatever an objective computes with, and with nothing else."""
+"""A fingerprint changes with all that an objective is made of, and with nothing else."""
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import enum
-import functools
-import logging
-import os
-import subprocess
 import sys
 import threading
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fingerprint_cases import SHOW, mark_of, only, run_python
 
 from optimizer.errors import FingerprintError
 from optimizer.stores.fingerprint import fingerprint
@@ -95,17 +88,10 @@ CHANGES = [
 ]
 
 
-def objective_of(source: str) -> Any:
-    names: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(source, "objective.py", "exec", dont_inherit=True), names)
-    return names["objective"]
-
-
 @pytest.mark.parametrize(("old", "new"), CHANGES)
 def test_any_change_that_matters_changes_it(old: str, new: str) -> None:
     assert PLAIN.count(old) == 1
-    changed = PLAIN.replace(old, new)
-    assert fingerprint(objective_of(changed)) != fingerprint(objective_of(PLAIN))
+    assert mark_of(PLAIN.replace(old, new)) != mark_of(PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -119,275 +105,59 @@ def test_any_change_that_matters_changes_it(old: str, new: str) -> None:
 )
 def test_a_change_that_does_not_matter_leaves_it(old: str, new: str) -> None:
     assert PLAIN.count(old) == 1
-    changed = PLAIN.replace(old, new)
-    assert fingerprint(objective_of(changed)) == fingerprint(objective_of(PLAIN))
-
-
-def run_python(code: str, folder: Path, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-SHOW = "\nfrom optimizer.stores.fingerprint import fingerprint\nprint(fingerprint({}).hex())"
+    assert mark_of(PLAIN.replace(old, new)) == mark_of(PLAIN)
 
 
 def test_every_process_and_hash_seed_agrees(tmp_path: Path) -> None:
-    root = str(Path(__file__).resolve().parents[2])
-    (tmp_path / "mine.py").write_text(PLAIN)
-    as_main = PLAIN + SHOW.format("objective")
+    named = PLAIN.replace('log.info("started")', "logging.getLogger(__name__).info('started')")
+    (tmp_path / "mine.py").write_text(named)
+    as_main = named + SHOW.format("objective")
     imported = "from mine import objective" + SHOW.format("objective")
     found = {
-        run_python(code, tmp_path, PYTHONPATH=root, PYTHONHASHSEED=seed)
+        run_python(code, tmp_path, PYTHONHASHSEED=seed)
         for code, seed in ((as_main, "1"), (as_main, "2"), (imported, "3"))
     }
-    assert found == {fingerprint(objective_of(PLAIN)).hex()}
+    assert found == {mark_of(named).hex()}
 
 
-def test_a_changed_line_in_a_module_of_ones_own_changes_it(tmp_path: Path) -> None:
-    root = str(Path(__file__).resolve().parents[2])
-    code = "import pack.sub\ndef objective(params): return pack.sub.f(params)"
-    code += SHOW.format("objective")
-    (tmp_path / "pack").mkdir()
-    (tmp_path / "pack" / "__init__.py").write_text("")
-    (tmp_path / "other.py").write_text("constant = 1\n")
-    (tmp_path / "pack" / "sub.py").write_text("import other\ndef f(p): return other.constant\n")
-    environment = {"PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"}
-    first = run_python(code, tmp_path, **environment)
-    assert run_python(code, tmp_path, **environment) == first
-    (tmp_path / "other.py").write_text("constant = 2\n")
-    second = run_python(code, tmp_path, **environment)
-    (tmp_path / "pack" / "sub.py").write_text("import other\ndef f(p): return -other.constant\n")
-    assert len({first, second, run_python(code, tmp_path, **environment)}) == 3
-
-
-NAMED = """
-import mine, pack
-import pack.sub
-def direct(params): return mine.level
-def through(params): return mine.scaled(params)
-def deep(params): return pack.sub.level
-def late(params):
-    from pack.sub import level
-    return level
-def later(params):
-    import json, numpy, not_there_at_all
-    def inner():
-        import pack.sub as sub
-        return sub.level
-    return inner()
-from optimizer.stores.fingerprint import fingerprint
-all_of = lambda: [fingerprint(f).hex() for f in (direct, through, deep, late, later)]
+# A set has another order in each process, whatever its elements are.
+UNORDERED = """
+import dataclasses, enum
+class Kind(enum.Enum):
+    A = "a"
+    B = "b"
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    fee: float
+    of: object = None
+def f(x): return 1
+def g(x): return 2
+def made(n): return lambda: n
+ALL = {Kind.A, Kind.B, Cost(1.0), Cost(2.0, frozenset((Kind.A, "x", "y"))), f, g, "x", None, int,
+       (made(1), made(2)), frozenset((f, "y", Kind.B)), made(1), made(2), made(3), made("a")}
+class Node: pass
+RING = [Node() for _ in range(5)]
+for i, node in enumerate(RING):
+    node.next, node.all, node.number = {RING[i - 1], RING[i - 2]}, set(RING), i % 4
+def objective(params): return len(ALL), RING
 """
 
 
-def test_what_a_module_holds_by_now_counts_where_it_is_named(tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    (tmp_path / "pack").mkdir()
-    (tmp_path / "pack" / "__init__.py").write_text("back = __import__('mine')\n")
-    (tmp_path / "pack" / "sub.py").write_text("import pack\nlevel = 1\nunused = [1]\n")
-    (tmp_path / "mine.py").write_text(
-        "import pack\nlevel, unused = 1, [1]\ndef scaled(p): return p['x'] * level\n"
-    )
-    code = NAMED + (
-        "first = all_of()\n"
-        "mine.unused.append(2); pack.sub.unused.append(2)\n"
-        "assert all_of() == first\n"
-        "mine.level = 2; second = all_of()\n"
-        "pack.sub.level = 2; third = all_of()\n"
-        "changed = lambda a, b: ''.join('ny'[x != y] for x, y in zip(a, b))\n"
-        "print(changed(first, second), changed(second, third), *first)"
-    )
-    found = run_python(code, tmp_path, **environment)
-    assert found.startswith("yynnn nnyyy ")
-    assert run_python("import numpy\n" + code, tmp_path, **environment) == found
+def test_no_order_of_a_set_matters(tmp_path: Path) -> None:
+    code = UNORDERED + SHOW.format("objective")
+    assert len({run_python(code, tmp_path, PYTHONHASHSEED=seed) for seed in "1234"}) == 1
+    changed = UNORDERED.replace("made(3)", "made(4)") + SHOW.format("objective")
+    assert run_python(changed, tmp_path) != run_python(code, tmp_path)
 
 
-# --- data
-
-
-def only(params: Any) -> float:
-    return 0.0
-
-
-class Shade(enum.IntEnum):
-    DARK = 1
-
-
-class Plain:
-    def __init__(self, x: object) -> None:
-        self.x = x
-
-    def __getstate__(self) -> dict[str, object]:
-        return {}  # leaves out what counts
-
-
-class Slots:
-    __slots__ = ("x",)
-
-    def __init__(self, x: object) -> None:
-        self.x = x
-
-
-class Named(dict[str, int]):
-    pass
-
-
-@dataclasses.dataclass(frozen=True)
-class Frozen:
-    x: object
-
-
-_TWOS = np.arange(12.0).reshape(3, 4)
-DIFFERENT: list[Any] = [
-    None,
-    0,
-    0.0,
-    -0.0,
-    False,
-    "",
-    "0",
-    b"",
-    bytearray(),
-    (),
-    [],
-    {},
-    set(),
-    [[], []],
-    [[[]]],
-    ["ab", "c"],
-    ["a", "bc"],
-    {"a": 1, "b": 2},
-    {"b": 2, "a": 1},
-    {1, 2},
-    frozenset((1, 2, 3)),
-    float("nan"),
-    1j,
-    range(3),
-    2**100,
-    Path("a"),
-    Shade.DARK,
-    Plain(1),
-    Plain(2),
-    Plain([Plain(2)]),
-    Slots(1),
-    Slots(2),
-    Frozen(1),
-    Frozen((1,)),
-    Named(a=1),
-    {"a": 1},
-    collections.OrderedDict(a=1),
-    collections.defaultdict(int, a=1),
-    collections.defaultdict(float, a=1),
-    collections.deque([1]),
-    types.MappingProxyType({"a": 1}),
-    functools.partial(only, 1),
-    functools.partial(only, 2),
-    np.float64(0.0),
-    np.float32(0.0),
-    np.zeros(0),
-    np.zeros(1),
-    np.zeros((1, 1)),
-    np.zeros(1, dtype=np.int64),
-    np.zeros(1, dtype="datetime64[D]"),
-    np.array(["a", None], dtype=object),
-    np.array(["a", "b"]),
-    np.zeros(2, dtype=[("x", "f8")]),
-    _TWOS,
-    _TWOS.T,
-    _TWOS[::2],
-    np.sqrt,
-    np.exp,
-    len,
-    "x".join,
-    "y".join,
-]
-
-
-def test_data_that_differ_never_agree() -> None:
-    found: dict[bytes, Any] = {}
-    for data in DIFFERENT:
-        mark = fingerprint(only, data)
-        assert mark not in found, (data, found[mark])
-        found[mark] = data
-    assert [fingerprint(only, data) for data in DIFFERENT] == list(found)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (_TWOS.T, np.ascontiguousarray(_TWOS.T)),
-        (_TWOS[::2], _TWOS[::2].copy()),
-        ({1, "a", 2.5}, {2.5, 1, "a"}),
-        ({0, 8, 16}, {16, 8, 0}),  # they collide, so each comes in its own order
-        ([[1], [1]], [[1]] * 2),
-        (logging.getLogger("a"), logging.getLogger("b")),
-    ],
-)
-def test_equal_content_agrees(one: object, other: object) -> None:
-    assert fingerprint(only, one) == fingerprint(only, other)
-
-
-def test_tables() -> None:
-    pd = pytest.importorskip("pandas")
-
-    def table(**changes: Any) -> Any:
-        columns = {
-            "price": [1.0, 2.0],
-            "name": ["a", "b"],
-            "kind": pd.Categorical(["x", "y"]),
-            "day": pd.to_datetime(["2020-01-01", "2020-01-02"], utc=True),
-            "count": pd.array([1, None], dtype="Int64"),
-            **changes,
-        }
-        return pd.DataFrame(columns, index=pd.Index([5, 6], name="id"))
-
-    first = table()
-    marks = [
-        fingerprint(only, data)
-        for data in (
-            first,
-            first.rename(columns={"price": "cost"}),
-            first.rename_axis(index="no"),
-            first.set_axis([5, 7]),
-            first.iloc[::-1],
-            table(price=[1.0, 2.5]),
-            table(price=[1, 2]),
-            table(name=["a", "c"]),
-            table(kind=["x", "y"]),
-            table(kind=pd.Categorical(["x", "y"], categories=["y", "x"])),
-            table(count=pd.array([1, 0], dtype="Int64")),
-            table(day=pd.to_datetime(["2020-01-01", "2020-01-03"], utc=True)),
-            first["price"],
-            first.index,
-            first.set_index(["name", "kind"]),
-        )
-    ]
-    assert len(set(marks)) == len(marks)
-    assert fingerprint(only, table()) == marks[0]
-
-
-def test_compiled_functions() -> None:
-    numba = pytest.importorskip("numba")
-
-    def kernel(x: float) -> float:
-        return x + 1
-
-    def other(x: float) -> float:
-        return x + 2
-
-    made = [numba.njit(kernel), numba.njit(kernel, fastmath=True), numba.njit(other)]
-    marks = [fingerprint(lambda params, f=f: f(params)) for f in made]
-    assert len(set(marks)) == 3
-    again = numba.njit(kernel)
-    assert fingerprint(lambda params, f=again: f(params)) == marks[0]
+def test_long_chains_of_calls_and_shared_parts_end() -> None:
+    calls = "".join(f"def f{i}(x): return f{i + 1}(x)\n" for i in range(500))
+    source = calls + "def f500(x): return x + 1\nobjective = f0\n"
+    assert mark_of(source) != mark_of(source.replace("x + 1", "x + 2"))
+    shared: list[object] = [1]
+    for _ in range(60):  # 2 ** 60 ways lead to the innermost
+        shared = [shared, shared]
+    assert fingerprint(only, shared) == fingerprint(only, shared)
 
 
 # --- what cannot be
@@ -418,6 +188,11 @@ def holding(value: object) -> Callable[[object], object]:
 def test_what_has_no_content_is_named(objective: Any, where: str) -> None:
     with pytest.raises(FingerprintError, match=f"(?s){where}.*version='...'"):
         fingerprint(objective)
+
+
+class Plain:
+    def __init__(self, x: object) -> None:
+        self.x = x
 
 
 def test_loops_end_and_count() -> None:
