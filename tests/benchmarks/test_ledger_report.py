@@ -18,6 +18,7 @@ from benchmarks._records import LedgerError, append, read
 from benchmarks._replay import lower_bound, upper_bound
 
 ROOT = Path(__file__).resolve().parents[2]
+PLANTED = "{}[{}]".format(*CPU[0].key)
 
 
 def fill(folder: Path, runs: int = 6) -> None:
@@ -52,12 +53,15 @@ def test_the_tables_hold_what_was_recorded(folder: Path) -> None:
     assert _ledger.main(["asv"]) == 0
     text = _ledger_report.write_report(folder).read_text(encoding="utf-8")
     live = block(text, "live")
-    assert "red: 2026-01-01T00:00:00+00:00, quiet: stores.AddBatch[n=1000] cpu +10.0%" in live
+    assert (
+        "red: 2026-01-01T00:00:00+00:00, quiet: stores.AddBatch[n=1000,durability=process] cpu +10.0%"
+        in live
+    )
     row = next(line for line in live.splitlines() if line.startswith("whole suite     quiet"))
     assert row.split()[3:5] == ["6", "1"]
     injected = block(text, "injected")
     assert "1 (50.0%, at least 2.5%)" in injected
-    assert "missed by CPU time: stores.AddBatch[n=1000], 3% planted, +2.1% measured" in injected
+    assert f"missed by CPU time: {PLANTED}, 3% planted, +2.1% measured" in injected
     replayed = block(text, "replayed")
     assert "0 red (0.00%); 0 of 1 independent windows, true rate at most 95.00%" in replayed
     assert "0 red (0.00%), resampled" in replayed
@@ -130,7 +134,7 @@ def test_a_plant_larger_than_its_name_is_listed_and_not_counted(folder: Path) ->
     append("inject", broken | {"percent": 20.0, "planted": [unmeasured]}, folder)
     injected = block(_ledger_report.write_report(folder).read_text(encoding="utf-8"), "injected")
     assert "1 (33.3%, at least 1.7%)" in injected
-    assert "not counted at 3%: stores.AddBatch[n=1000], whose smallest plant adds 1.0%" in injected
+    assert f"not counted at 3%: {PLANTED}, whose smallest plant adds 1.0%" in injected
     assert "3% planted, not measured; caught by nothing" in injected
     assert "3%: the gate broke (exit code 3): gate: a worker hangs" in injected
     row = next(line for line in injected.splitlines() if "20%" in line and "planted" not in line)
