@@ -38,7 +38,9 @@ from .errors import NotMeasuredError
 VERSION = 4  # of the way of counting; counts of different versions are never compared
 LARGEST = 100  # functions that `details` names
 WARM_CALLS = 10  # the interpreter specialises code during its first calls: 8 are needed on 3.11
-WARM_S = 3.0  # as many as fit in it: in a body that takes longer, the warming up is lost
+WARM_S = (
+    3.0  # of CPU time; as many as fit in it: in a body that takes longer, the warming up is lost
+)
 LARGE = 50_000_000  # instructions of a body that is counted once
 
 _ALLOCATOR = ("malloc", "free", "calloc", "realloc", "memalign", "posix_memalign", "aligned_alloc")
@@ -137,12 +139,7 @@ class InstructionCounter:
         every other call of some bodies, and what was called before (other cases, in another
         order) leaves caches behind. So work that a body does in every other call is not seen.
         """
-        started = time.monotonic()
-        for _ in range(WARM_CALLS):
-            body.fresh()
-            body.after()
-            if time.monotonic() - started > WARM_S:
-                break
+        warm_up(body)
         total = self._total(body)
         if total < LARGE:
             total = min(total, self._total(body))
@@ -184,6 +181,20 @@ class InstructionCounter:
         if len(parts) != 1:
             raise NotMeasuredError(f"valgrind wrote {len(parts)} dumps at {self._log}, expected 1")
         return text
+
+
+def warm_up(body: Body) -> None:
+    """Call a body until its code has settled.
+
+    How often must not depend on the disk or on the machine's other work: a write-ahead log, say, is
+    checkpointed every so many calls. So the limit is on CPU time.
+    """
+    started = time.process_time()
+    for _ in range(WARM_CALLS):
+        body.fresh()
+        body.after()
+        if time.process_time() - started > WARM_S:
+            break
 
 
 def _request(code: int) -> Callable[[], int]:

@@ -7,11 +7,15 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from benchmarks.gate import callgrind
+from benchmarks.gate.contract import Body
 from benchmarks.gate.errors import NotMeasuredError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -234,6 +238,30 @@ def test_the_total_stands_at_the_end() -> None:
 def test_a_dump_that_is_not_whole_is_refused(text: str) -> None:
     with pytest.raises(NotMeasuredError):
         callgrind.parse(text.splitlines())
+
+
+class Counted:
+    """A body that counts its calls."""
+
+    def __init__(self, after: Callable[[], object]) -> None:
+        self.work, self.calls = after, 0
+
+    def fresh(self) -> None: ...
+
+    def after(self) -> None:
+        self.calls += 1
+        self.work()
+
+
+def test_a_body_that_waits_is_warmed_up_as_often_as_one_that_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(callgrind, "WARM_S", 0.02)
+    waits, works = Counted(lambda: time.sleep(0.01)), Counted(lambda: sum(range(10**6)))
+    for body in (waits, works):
+        callgrind.warm_up(cast("Body", body))
+    assert waits.calls == callgrind.WARM_CALLS
+    assert works.calls < callgrind.WARM_CALLS
 
 
 def test_elsewhere_it_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
