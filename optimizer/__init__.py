@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from optimizer.stores.results import result_path as result_path
     from optimizer.stores.results import write_result as write_result
     from optimizer.stores.sqlite import SqliteStore as SqliteStore
+    from optimizer.sweep import HeatMap as HeatMap
+    from optimizer.sweep import SweepInterrupted as SweepInterrupted
+    from optimizer.sweep import SweepResult as SweepResult
+    from optimizer.sweep import sweep_portfolio as sweep_portfolio
 
 # Public name -> the module that defines it. The block above repeats it for type checkers; a test
 # compares the two.
@@ -66,6 +70,7 @@ _ROOMS = {
     "FeatureConfig": "optimizer.backtest.feature_study",
     "FeatureStream": "optimizer.backtest.features",
     "Grid": "optimizer.space",
+    "HeatMap": "optimizer.sweep",
     "LRUCache": "optimizer.caching",
     "MetadataFile": "optimizer.stores.metadata",
     "MetadataTable": "optimizer.stores.metadata",
@@ -78,6 +83,8 @@ _ROOMS = {
     "StageCache": "optimizer.backtest.stages",
     "Statistics": "optimizer.backtest.statistics",
     "StudyFeatures": "optimizer.backtest.feature_study",
+    "SweepInterrupted": "optimizer.sweep",
+    "SweepResult": "optimizer.sweep",
     "TTLCache": "optimizer.caching",
     "Tracker": "optimizer.backtest.tracker",
     "TradeLog": "optimizer.backtest.tracker",
@@ -97,6 +104,7 @@ _ROOMS = {
     "result_path": "optimizer.stores.results",
     "rolling_mean": "optimizer.backtest.features",
     "rsi": "optimizer.backtest.features",
+    "sweep_portfolio": "optimizer.sweep",
     "synthetic_market": "optimizer.backtest.prices",
     "track_trades": "optimizer.backtest.tracker",
     "volatility": "optimizer.backtest.features",
