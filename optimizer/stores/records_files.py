@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from itertools import repeat
-from operator import attrgetter
 from typing import NamedTuple
 
 from optimizer.errors import StorePathError
@@ -21,11 +19,12 @@ from optimizer.stores.records_json import careful, direct, parse_all
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
-_number = attrgetter("number")
 _TOGETHER = 32  # files that are parsed at once, and one by one if there is anything odd about one
 _READ_BYTES = 16 * 1024  # a trial file is normally much smaller, so one read gets all of it
 # Without O_NONBLOCK, opening a pipe would wait for its writer for ever.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+_Place = tuple[str, int | None]  # what stands before a name, and the folder that it lies in
 
 
 class Problem(NamedTuple):
@@ -129,10 +128,10 @@ def _read_in_groups(
     """Read the named files, some at a time: those that gave trials, and these by their numbers."""
     prefix = os.path.join(os.fsdecode(folder), "")
     files: dict[int, str] = {}
-    with _opener(prefix) as opened:
+    with _opened(prefix) as place:
         for start in range(0, len(names), _TOGETHER):
             some = names[start : start + _TOGETHER]
-            trials = _read_together(opened, some)
+            trials = _read_together(place, some)
             if len(trials) == len(some) and files.keys().isdisjoint(trials):
                 files.update(zip(trials, some, strict=True))
                 yield some, trials
@@ -140,19 +139,19 @@ def _read_in_groups(
                 yield _read_one_by_one(prefix, some, files, problems)
 
 
-def _read_together(opened: Callable[[str], int], names: Sequence[str]) -> dict[int, Trial]:
+def _read_together(place: _Place, names: Sequence[str]) -> dict[int, Trial]:
     """The trials of some files; fewer if there is anything odd about one of the files."""
     if not all(map(str.endswith, names, repeat(".json"))):
         return {}
     try:
-        data = _starts_of(opened, names)
+        data = _starts_of(place, names)
     except OSError:
         return {}
     if max(map(len, data)) == _READ_BYTES:
         return {}
     found = parse_all(data)
     trials = None if found is None else trials_from(found)
-    return {} if trials is None else dict(zip(map(_number, trials), trials, strict=True))
+    return {} if trials is None else {trial.number: trial for trial in trials}
 
 
 def _read_one_by_one(
@@ -188,31 +187,27 @@ def _read(prefix: str, name: str) -> Trial | Problem:
 
 
 @contextmanager
-def _opener(prefix: str) -> Iterator[Callable[[str], int]]:
-    """What opens a file of the folder; where the system can, without looking for the folder again.
-
-    On leaving, the folder is closed.
-    """
-    folder = -1
+def _opened(prefix: str) -> Iterator[_Place]:
+    """The place of the files: where the system can, the folder, so that it is looked for once."""
+    folder = None
     if os.open in os.supports_dir_fd:
         with suppress(OSError):  # a problem of each file, should it be gone
             folder = os.open(prefix, os.O_RDONLY)
     try:
-        if folder < 0:
-            yield lambda name: os.open(prefix + name, _FLAGS)
-        else:
-            yield partial(os.open, flags=_FLAGS, dir_fd=folder)
+        yield (prefix, None) if folder is None else ("", folder)
     finally:
-        if folder >= 0:
+        if folder is not None:
             os.close(folder)
 
 
-def _starts_of(opened: Callable[[str], int], names: Sequence[str]) -> list[bytes]:
-    """The first bytes of some files. Cost: three calls of C for all, beside the system's."""
+def _starts_of(place: _Place, names: Sequence[str]) -> list[bytes]:
+    """The first bytes of some files."""
+    prefix, folder = place
     descriptors: list[int] = []
     try:
-        descriptors.extend(map(opened, names))  # if one fails, those before it are in the list
-        return list(map(os.read, descriptors, repeat(_READ_BYTES)))
+        for name in names:  # if one fails, those before it are in the list
+            descriptors.append(os.open(prefix + name, _FLAGS, dir_fd=folder))
+        return [os.read(descriptor, _READ_BYTES) for descriptor in descriptors]
     finally:
         _close_all(descriptors)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import repeat
+from gc import is_tracked
+from itertools import chain, repeat
 from typing import Any
 
 from optimizer._compat import available
@@ -48,16 +49,29 @@ def parse_all(many: Sequence[bytes]) -> list[Any] | None:
         return None
     from orjson import loads
 
-    together = b":".join([b"", *many])
-    if _LONG in together.translate(_KINDS):
-        return None
-    ends = [end for end in (b"}", b"]") if end in together]
-    if sum(max(map(bytes.count, many, repeat(end))) for end in ends) > MAX_DEPTH:
+    if _LONG in b":".join([b"", *many]).translate(_KINDS):
         return None
     try:
-        return list(map(loads, many))
+        found = list(map(loads, many))
     except ValueError:
         return None
+    return found if _all_flat(found) or _most_ends(many) <= MAX_DEPTH else None
+
+
+def _all_flat(many: Sequence[Any]) -> bool:
+    """Whether it is quickly seen that these are objects of scalars and of objects of scalars.
+
+    What the collector leaves alone is no list, and no object that holds others.
+    """
+    try:
+        return not any(map(is_tracked, chain.from_iterable(map(dict.values, many))))
+    except TypeError:
+        return False
+
+
+def _most_ends(many: Sequence[bytes]) -> int:
+    """At least as many as the lists and objects that end in any one of them."""
+    return sum(max(map(bytes.count, many, repeat(end))) for end in (b"}", b"]"))
 
 
 def careful(data: bytes) -> Any:

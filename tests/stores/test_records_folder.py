@@ -128,6 +128,17 @@ def test_numbers_and_texts_are_what_json_reads(text: str, layout: str) -> None:
     assert repr(records_json.parse_many([data.decode(), "1"])) == repr([json.loads(data), 1])
 
 
+def test_a_deep_file_is_found_among_any_others() -> None:
+    flat, rich = b'{"x":1}', b'{"x":[{},{},{},{},{},[],[],[],[]]}'
+    deep = {
+        depth: b'{"x":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}" for depth in (100, 101)
+    }
+    for others in ([], [flat] * 31, [rich] * 31, [b"3"] * 31, [b"[]"] * 31):
+        assert records_json.parse_all([*others, deep[101]]) is None
+    for many in ([flat] * 32, [rich] * 32, [deep[100]], [*[flat] * 31, deep[100]]):
+        assert records_json.parse_all(many) == list(map(json.loads, many))
+
+
 PROBLEMS = [
     ("a.json", b"", "is empty"),
     ("a.json", bytes(4096), "is empty"),
@@ -172,7 +183,8 @@ PROBLEMS = [
 def test_a_problem_is_told_and_the_rest_is_read(
     tmp_path: Path, name: str, data: bytes, found: str
 ) -> None:
-    write(tmp_path, {name: data, **{f"b{i}.json": file_of(100 + i) for i in range(40)}})
+    usual = {"state": "COMPLETE", "params": {"x": 1}}  # so that all but one may be read at once
+    write(tmp_path, {name: data, **{f"b{i}.json": file_of(100 + i, **usual) for i in range(40)}})
     deep = data.count(b"[") > 50
     loaded = load_trials(tmp_path) if deep else compare(tmp_path)
     (problem,) = loaded.problems

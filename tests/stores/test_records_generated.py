@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import gc
 import json
+import pickle
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trial_files import compare
 
 from optimizer import _compat
+from optimizer.protocols import Trial
 from optimizer.stores.records_format import trial_from, trials_from
 
 
@@ -93,6 +99,59 @@ def test_many_at_once_are_each_by_itself(files: list[dict[str, Any]]) -> None:
         assert repr(comp) == repr([trial_from(dict(fields)) for fields in files])
 
 
-def test_normal_files_are_made_at_once() -> None:
-    normal = [{"number": i, "state": "COMPLETE", "value": 0.5, "params": {}} for i in range(3)]
-    assert trials_from(normal) is not None
+NORMAL_TEXT = '{"number": 0, "state": "COMPLETE", "value": 0.5, "params": {"x": 1, "y": "z"}}'
+
+
+@pytest.mark.parametrize("loads", [orjson.loads, json.loads])
+def test_normal_files_are_made_at_once(loads: Callable[[str], Any]) -> None:
+    made = trials_from([loads(NORMAL_TEXT) for _ in range(3)])
+    assert made is not None
+    one = trial_from(loads(NORMAL_TEXT))
+    for trial in (one, *made):
+        assert trial == Trial(0, "complete", {"x": 1, "y": "z"}, (0.5,))
+        assert type(trial) is Trial
+        for name in Trial.__dataclass_fields__:
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(trial, name, None)
+        assert repr(pickle.loads(pickle.dumps(trial))) == repr(copy.deepcopy(trial)) == repr(one)
+
+
+@pytest.mark.parametrize("loads", [orjson.loads, json.loads])
+@pytest.mark.parametrize("value", ["[]", "{}", "[1]", '{"a": 1}', '{"a": []}'])
+def test_a_parameter_that_holds_others_is_seen(loads: Callable[[str], Any], value: str) -> None:
+    odd = loads(NORMAL_TEXT.replace('"z"', value))
+    assert trials_from([loads(NORMAL_TEXT), odd, loads(NORMAL_TEXT)]) is None
+
+
+ODD: dict[str, list[Any]] = {
+    "number": [None, True, 1.0, -1, 2**63, "1"],
+    "state": [None, True, 1, "DONE", [], {}],
+    "params": [None, [], "x"],
+    "value": [None, True, 1, "1", []],
+    "values": [None],
+    "started_s": [None],
+    "finished_s": [None],
+}
+
+
+@pytest.mark.parametrize(("name", "odd"), [(name, odd) for name in ODD for odd in ODD[name]])
+def test_whatever_is_odd_is_left_to_the_careful_way(name: str, odd: Any) -> None:
+    normal = json.loads(NORMAL_TEXT)
+    assert trials_from([dict(normal), {**normal, name: odd}, dict(normal)]) is None
+    if name in normal:
+        del normal[name]
+        assert trials_from([normal]) is None
+
+
+@pytest.mark.parametrize("found", [None, 1, "x", [], ["number"]])
+def test_no_object_is_left_to_the_careful_way(found: Any) -> None:
+    assert trials_from([json.loads(NORMAL_TEXT), found]) is None
+
+
+@pytest.mark.parametrize("scalar", [True, 1, 1.5, "a", None])
+def test_scalars_that_the_collector_looks_at_are_fine(scalar: Any) -> None:
+    """As it does with every dict of Python 3.14."""
+    params = {"x": scalar, "y": []}
+    del params["y"]
+    assert gc.is_tracked(params)
+    assert trials_from([{"number": 0, "state": "COMPLETE", "value": 0.5, "params": params}])
