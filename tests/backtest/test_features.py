@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import numpy as np
@@ -24,9 +23,6 @@ from optimizer.errors import PriceError
 
 NAN = math.nan
 
-JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-# Kernels run on numpy's scalars then, which warn where a NaN or an infinity arises.
-pytestmark = [pytest.mark.filterwarnings("ignore::RuntimeWarning")] if JIT_OFF else []
 SERIES = [rolling_mean, ewma, rsi, zscore, momentum, volatility]
 WINDOWS = [rolling_mean, zscore]
 RECURSIVE = [ewma, rsi]

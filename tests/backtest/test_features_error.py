@@ -28,8 +28,6 @@ from optimizer.backtest.features import (
 )
 
 JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-# Kernels run on numpy's scalars then, which warn where a NaN or an infinity arises.
-pytestmark = [pytest.mark.filterwarnings("ignore::RuntimeWarning")] if JIT_OFF else []
 
 U = Fraction(1, 2**53)
 Exact = list[Fraction]

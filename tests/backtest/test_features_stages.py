@@ -22,9 +22,6 @@ from optimizer.backtest.stages import StageCache
 from optimizer.backtest.tracker import TRADE_DTYPE, TradeLog, track_trades
 from optimizer.errors import CacheError, PriceError
 
-JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-# Kernels run on numpy's scalars then, which warn where a NaN or an infinity arises.
-pytestmark = [pytest.mark.filterwarnings("ignore::RuntimeWarning")] if JIT_OFF else []
 BARS = month_ends(load_sp500().dates)[:60]
 CLOSE = load_sp500().close[: BARS[-1] + 1]
 

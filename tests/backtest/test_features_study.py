@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,9 +22,6 @@ from optimizer.backtest.prices import synthetic_market
 from optimizer.errors import ConfigurationError, PriceError
 
 MODES = [FeatureConfig(*chosen) for chosen in itertools.product((True, False), repeat=2)]
-JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-# Kernels run on numpy's scalars then, which warn where a NaN or an infinity arises.
-pytestmark = [pytest.mark.filterwarnings("ignore::RuntimeWarning")] if JIT_OFF else []
 CLOSE = synthetic_market(200, 5, seed=7, nan_fraction=0.02).close
 
 
