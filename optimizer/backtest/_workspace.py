@@ -11,6 +11,35 @@ from numpy.typing import DTypeLike, NDArray
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
 
+# Assets in a block: at distances that it knows the compiler joins their steps. The kernel's cache
+# need not know of it: another number makes other types.
+LANES = 8
+_LINE_BYTES = 64  # of the processor's cache; the widest steps are slow across two of them
+
+
+def _per_lane(floats: str, integers: str, *more: Any) -> np.dtype[Any]:
+    """A record with a number for each lane under each name."""
+    fields = [(name, "f8", (LANES,)) for name in floats.split()]
+    fields += [(name, "i8", (LANES,)) for name in integers.split()]
+    # np.record: so its fields are attributes without the compiler too (NUMBA_DISABLE_JIT).
+    return np.dtype((np.record, [*fields, *more]))
+
+
+BLOCK_DTYPE = _per_lane(
+    # none by the name of an attribute of a numpy scalar, as size is
+    "quantity last high low cost fees slippage gain loss load lowest",
+    "entry_bar position",
+    ("value", "f8", (2, LANES)),
+)
+"""What is held of LANES assets, their lowest prices, and what they are worth at two bars."""
+
+PLAN_DTYPE = _per_lane(
+    "first_paid first_fee first_slippage second_paid second_fee second_slippage "
+    "units cost fees slippage gross net mfe mae load",
+    "ends opens side reason entry_bar",
+)
+"""What a rebalance does to a block: what its two legs pay, and the record of what ends."""
+
 
 class Workspace:
     """One block of memory: the records and curves of a run, and what the kernel works in.
@@ -24,31 +53,22 @@ class Workspace:
         trades: room for the records.
         equity: room for the equity of each bar.
         margin_load: room for the margin load of each bar.
-        book: room for a holding per asset.
-        accounts: room for one account.
+        book: room for the holdings, a record per LANES assets.
+        plans: room for one plan.
     """
 
-    def __init__(
-        self,
-        n_bars: int,
-        n_assets: int,
-        capacity: int,
-        *,
-        trade: np.dtype[Any],
-        holding: np.dtype[Any],
-        account: np.dtype[Any],
-    ) -> None:
-        shapes = ((capacity, trade), (n_bars, "f8"), (n_bars, "f8"), (n_assets, holding))
-        parts: list[tuple[int, DTypeLike]] = [*shapes, (1, account)]
+    def __init__(self, n_bars: int, n_assets: int, capacity: int, trade: np.dtype[Any]) -> None:
+        shapes = ((-(-n_assets // LANES), BLOCK_DTYPE), (1, PLAN_DTYPE), (capacity, trade))
+        parts: list[tuple[int, DTypeLike]] = [*shapes, (n_bars, "f8"), (n_bars, "f8")]
         sizes = [length * np.dtype(dtype).itemsize for length, dtype in parts]
-        self._block = np.empty(sum(sizes), np.uint8)
+        self._block = np.empty(sum(sizes) + _LINE_BYTES, np.uint8)
         views: list[NDArray[Any]] = []
-        start = 0
+        start = -self._block.ctypes.data % _LINE_BYTES
         for size, (_, dtype) in zip(sizes, parts, strict=True):
             views.append(self._block[start : start + size].view(dtype))
             start += size
         self.capacity = capacity
-        self.trades, self.equity, self.margin_load, self.book, self.accounts = views
+        self.book, self.plans, self.trades, self.equity, self.margin_load = views
         self._at_rest = 0
         self._at_rest = self._references()
 

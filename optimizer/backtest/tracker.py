@@ -13,7 +13,7 @@ from optimizer._compat import available
 from optimizer.backtest import _tradable
 from optimizer.backtest._labels import given_labels, read_close, read_like, read_orders
 from optimizer.backtest._tradable import Floats, Ints, Money
-from optimizer.backtest._workspace import Workspace
+from optimizer.backtest._workspace import BLOCK_DTYPE, LANES, PLAN_DTYPE, Workspace
 from optimizer.backtest.prices import PricePanel
 from optimizer.backtest.trade_log import TRADE_DTYPE, Labels, Reason, Status, TradeLog
 from optimizer.errors import PriceError
@@ -226,7 +226,7 @@ class Tracker:
             equity, margin_load = room.equity[:], room.margin_load[:]
         n_trades = _fill(
             *(self._market, orders, self._money, self._mode, self._labels),
-            (room.book, room.accounts, room.trades, equity, margin_load),
+            (room.book, room.plans, room.trades, equity, margin_load),
         )
         trades = room.trades[:n_trades]
         return TradeLog(trades, equity, margin_load, self._money[0], self._labels)
@@ -239,13 +239,8 @@ class Tracker:
                 return room
         for room in free or self._workspaces[: 1 - _KEPT]:  # too small, or the oldest ones
             self._workspaces.remove(room)
-        kernels, shape = _kernels(), self._market[0].shape
-        room = Workspace(
-            *(*shape, capacity),
-            trade=TRADE_DTYPE,
-            holding=kernels.HOLDING_DTYPE,
-            account=kernels.ACCOUNT_DTYPE,
-        )
+        n_bars, n_assets = self._market[0].shape
+        room = Workspace(n_bars, n_assets, capacity, TRADE_DTYPE)
         self._workspaces.append(room)
         return room
 
@@ -310,13 +305,11 @@ def _fill(
 def _track_compiled(
     market: _Market, orders: _Orders, money: Money, mode: CapitalMode, labels: Labels | None
 ) -> TradeLog:
-    kernels = _kernels()
     n_bars, n_assets = market[0].shape
     trades = np.empty((len(orders[0]) + 1) * n_assets, TRADE_DTYPE)
     equity, margin_load = np.empty(n_bars), np.empty(n_bars)
-    book = np.empty(n_assets, kernels.HOLDING_DTYPE)
-    accounts = np.empty(1, kernels.ACCOUNT_DTYPE)
-    room = book, accounts, trades, equity, margin_load
+    book, plans = np.empty(-(-n_assets // LANES), BLOCK_DTYPE), np.empty(1, PLAN_DTYPE)
+    room = book, plans, trades, equity, margin_load
     n_trades = _fill(market, orders, money, mode, labels, room)
     # Gives the unused rest back in place; nobody outside refers to the array yet.
     trades.resize(n_trades, refcheck=False)

@@ -55,7 +55,7 @@ def markets(draw: st.DrawFn) -> dict[str, Any]:
     """Prices with gaps and crashes, weights with gaps, flips, leverage, repeats and dust."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n_bars = draw(st.integers(1, 40))
-    n_assets = draw(st.integers(1, 6))
+    n_assets = draw(st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19]))  # blocks hold 8
     volatility = draw(st.sampled_from([0.0, 0.02, 0.3, 1.0]))
     close = np.exp(rng.normal(0.0, 1.0, (n_bars, n_assets)).cumsum(axis=0) * volatility + 3.0)
     close[rng.random(close.shape) < draw(st.sampled_from([0.0, 0.1, 0.6]))] = np.nan
@@ -67,6 +67,8 @@ def markets(draw: st.DrawFn) -> dict[str, Any]:
         weights = rng.normal(0.0, 1.0, shape)
     weights *= leverage / n_assets
     weights[rng.random(shape) < draw(st.sampled_from([0.0, 0.4]))] = np.nan
+    quiet = rng.random(len(bars)) < draw(st.sampled_from([0.0, 0.5, 0.9]))
+    weights[quiet] = draw(st.sampled_from([0.0, np.nan]))
     high, low = None, None
     if draw(st.booleans()):
         high, low = (close * np.exp(sign * rng.exponential(0.05, close.shape)) for sign in (1, -1))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from optimizer._compat import available
+from optimizer.backtest._workspace import LANES
 from optimizer.backtest.prices import load_sp500, month_ends, synthetic_market
 from optimizer.backtest.tracker import Tracker, TradeLog, track_trades
 from optimizer.errors import PriceError
@@ -119,6 +120,24 @@ def test_more_rebalances_than_before_get_more_room() -> None:
     large = blocks(tracker)
     tracker.track(*orders(1, 5))
     assert blocks(tracker) == large != small
+
+
+@compiled_only
+@pytest.mark.parametrize("n_assets", [1, 8, 9, 17])
+def test_each_run_has_room_for_whole_blocks_from_a_cache_line_on(n_assets: int) -> None:
+    tracker = Tracker(np.repeat(CLOSE[:, :1], n_assets, axis=1))
+    for count in (3, 40):
+        bars = np.arange(count)
+        # Every asset changes sides at every bar: as many records as there can be.
+        weights = np.where(bars[:, None] % 2 == 0, 0.01, -0.01).repeat(n_assets, axis=1)
+        known = ~np.isnan(CLOSE[:count, 0])
+        log = tracker.track(bars[known], weights[known])
+        assert len(log) <= tracker._workspaces[-1].capacity
+        log.check()
+    for room in tracker._workspaces:
+        assert room.book.size * LANES >= n_assets > (room.book.size - 1) * LANES
+        assert room.book.ctypes.data % 64 == 0
+        assert not np.shares_memory(room.trades, room.book)
 
 
 @compiled_only
