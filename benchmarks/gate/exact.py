@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,19 +17,23 @@ from .instruments import Kind
 from .outcome import Key, Outcomes, Progress, exact_core, pair_core
 
 AT_ONCE = 2  # processes: one waits for its disk or its compiler now and then
+WORTH_A_PROCESS = 6  # cases left: its start takes as long as counting some of them
 
 Take = Callable[[Key, dict[str, Any]], None]  # what to do with a case's answer
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
-    """One process's cases: the same question for each of them."""
+    """The same question for each of some cases, in one process as a rule."""
 
     side: Side
     keys: Sequence[Key]
     take: Take
     instrument: Kind | None = None  # None: compare before with after
     details: bool = False
+
+    def __post_init__(self) -> None:
+        self.left = deque(self.keys)  # each is popped by the process that asks it
 
     @property
     def title(self) -> str:
@@ -102,10 +107,21 @@ def run(
             raise
 
 
+def lend(jobs: Sequence[Job], outcomes: Outcomes, lanes: Lanes, progress: Progress) -> None:
+    """Count on the pairs' core too, where much is left of a job and no pair is timed any more.
+
+    Instructions only: what a case executes is its own, whatever its process did before.
+    """
+    for job in jobs:
+        if job.instrument is Kind.INSTRUCTIONS and len(job.left) >= WORTH_A_PROCESS:
+            progress(f"{job.title}: {len(job.left)} cases left, on both cores")
+            _do(job, outcomes, lanes, progress, pair_core())
+
+
 def _do(job: Job, outcomes: Outcomes, lanes: Lanes, progress: Progress, core: int | None) -> None:
     each_case(
         job.side,
-        job.keys,
+        job.left,
         job.ask,
         outcomes,
         lanes,
@@ -118,7 +134,7 @@ def _do(job: Job, outcomes: Outcomes, lanes: Lanes, progress: Progress, core: in
 
 def each_case(
     side: Side,
-    keys: Sequence[Key],
+    keys: Iterable[Key],
     act: Callable[[WorkerProcess, Key], None],
     outcomes: Outcomes,
     lanes: Lanes,
@@ -126,13 +142,15 @@ def each_case(
     core: int | None,
     instrument: Kind | None = None,
 ) -> None:
-    """Drive the cases in one process; one that fails is followed by a fresh process."""
-    waiting = list(keys)
+    """Drive the cases in one process; one that fails is followed by a fresh process.
+
+    From a deque they are popped: another process may drive its other cases at the same time.
+    """
+    waiting = keys if isinstance(keys, deque) else deque(keys)
     while waiting and not lanes.stopped:
         process = WorkerProcess(side, core=core, instrument=instrument)
         with process as worker, lanes.running(worker):
-            while waiting:
-                key = waiting.pop(0)
+            while (key := _next(waiting)) is not None:
                 known = outcomes[key].error
                 if known is not None and not isinstance(known, SkippedError):
                     continue  # a body that hangs or dies does so once
@@ -142,3 +160,10 @@ def each_case(
                     outcomes[key].fail(error)
                     if not isinstance(error, SkippedError):
                         break
+
+
+def _next(waiting: deque[Key]) -> Key | None:
+    try:
+        return waiting.popleft()
+    except IndexError:  # another process took the last one
+        return None

@@ -1,7 +1,7 @@
 """The order of the measurements of one run.
 
 on the pairs' core          CPU time in two stages, wall time, claims
-on the other core           counters, agreement, memory, instructions
+on the other core           counters, agreement, memory, instructions (these on both at the end)
 then, on the other core     a second look at counts that changed, both sides here and now
 """
 
@@ -66,15 +66,14 @@ class Measurement:
 
     def run(self) -> None:
         """Exact counts beside the pairs; whatever ends one of them ends both."""
-        lanes = Lanes()
+        lanes, jobs = Lanes(), self._exact_jobs()
         with ThreadPoolExecutor(max_workers=1) as pool:
             try:
-                counting = pool.submit(
-                    exact.run, self._exact_jobs(), self.outcomes, lanes, self.progress
-                )
+                counting = pool.submit(exact.run, jobs, self.outcomes, lanes, self.progress)
                 self._on_the_pairs_core()
                 if not counting.done():
                     self.progress("waiting for the exact counts")
+                    exact.lend(jobs, self.outcomes, lanes, self.progress)
                 counting.result()
             except BaseException:
                 lanes.stop()
