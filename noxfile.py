@@ -20,6 +20,7 @@ nox.options.error_on_external_run = True
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PROJECT = PYPROJECT["project"]
+PARALLEL = ("-n", "auto", "--dist", "worksteal")
 CALLER = dict(os.environ)  # before a session changes PATH and VIRTUAL_ENV
 
 
@@ -73,9 +74,9 @@ def rebaseline(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite; arguments go to pytest."""
+    """The test suite on all cores; arguments go to pytest, which then takes one."""
     _install(session, "-e", ".[fast]", *_group("test", "bench", "profile"))
-    session.run("pytest", "-m", "not stress", *session.posargs)
+    session.run("pytest", "-m", "not stress", *(session.posargs or PARALLEL))
 
 
 @nox.session
@@ -93,7 +94,7 @@ def lowest(session: nox.Session) -> None:
     names = "test", "bench", "profile", "cluster"
     lowest_versions = ["--resolution", "lowest-direct", "-e", ".[fast,cluster]", *_group(*names)]
     _install(session, *lowest_versions)
-    session.run("pytest", "-m", "not stress", *session.posargs)
+    session.run("pytest", "-m", "not stress", *(session.posargs or PARALLEL))
 
 
 @nox.session
@@ -111,6 +112,16 @@ def claims(session: nox.Session) -> None:
     """Every reported claim beside what is measured (-- NAME ..., -- --quick, -- --list)."""
     _install_suite(session)
     _pass_on(session, "python", "-m", "benchmarks", "claims", *session.posargs)
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """vectorbt: trade by trade the same, then each side's time (-- NAME ..., -- --quick)."""
+    _install(session, "-e", ".[fast]", *_group("test", "bench", "peers"))
+    session.run("pytest", "tests/backtest/test_tracker_vectorbt.py")
+    report = ["--json=.gate/parity.json", "--markdown=.gate/parity.md"]
+    words = ["benchmarks", "claims", "--peers", *report, *session.posargs]
+    _pass_on(session, "python", "-m", *words)
 
 
 @nox.session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import datetime
 import os
 import platform
@@ -14,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import _claims_markdown, _registry
+from benchmarks import _claims_markdown, _peers, _registry
 from benchmarks._claims_answers import answered
 from benchmarks._claims_cells import figures_cell, spread
 from benchmarks._claims_figures import ClaimVerdict, Counted, reported_figures
@@ -37,7 +38,7 @@ from benchmarks.gate.errors import GateError
 from benchmarks.gate.files import replace
 from benchmarks.gate.harness import Side
 from benchmarks.gate.outcome import Key
-from benchmarks.gate.project import read_project
+from benchmarks.gate.project import Project, read_project
 from benchmarks.gate.run import Run
 from benchmarks.gate.table import table
 
@@ -78,6 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="two processes a row, and no case whose slow way takes long: for CI, never stored",
     )
     parser.add_argument("--list", action="store_true", help="the claims, without measuring")
+    parser.add_argument(
+        "--peers", action="store_true", help="the field's libraries instead: nox -s parity"
+    )
     for form, said in (("json", "the numbers"), ("markdown", "a page for a CI summary")):
         default = ROOT / ".gate" / f"claims.{'md' if form == 'markdown' else form}"
         parser.add_argument(
@@ -93,9 +97,11 @@ def main(options: argparse.Namespace) -> int:
     """Measure and print; returns the exit code."""
     rows: list[Row] = []
     try:
-        claims = read_claims()
-        paths = {path.name: path for path in _registry.load()}
-        asked = {"quick": options.quick, "compared": read_compared()}
+        claims = {} if options.peers else read_claims()
+        load = _peers.load if options.peers else _registry.load
+        paths = {path.name: path for path in load()}
+        quick, every_case = options.quick, options.peers and not options.quick
+        asked = {"quick": quick, "compared": read_compared(), "every_case": every_case}
         lines = lines_of(claims, paths, options.names, **asked)
         if options.list:
             print("\n".join(listed(lines)))
@@ -124,7 +130,7 @@ def _run(options: argparse.Namespace, lines: Sequence[Line], rows: list[Row]) ->
     progress = Progress(sum(bool(line.path) for line in lines))
     try:
         progress.say("staging the code, then trials of a plain Optuna study")
-        side = Run(read_project(ROOT)).head
+        side = Run(_project(options)).head
         trial = trial_cost(quick=options.quick)
         codes = _measure(side, lines, rows, trial, progress, quick=options.quick)
     except KeyboardInterrupt:
@@ -141,6 +147,13 @@ def _run(options: argparse.Namespace, lines: Sequence[Line], rows: list[Row]) ->
     print("\n".join(terminal_lines(report)))
     print(f"rows: {options.json}; as Markdown: {options.markdown}")
     return report.exit_code
+
+
+def _project(options: argparse.Namespace) -> Project:
+    project = read_project(ROOT)
+    if not options.peers:
+        return project
+    return dataclasses.replace(project, loader=f"{_peers.__name__}:{_peers.load.__name__}")
 
 
 def _measure(

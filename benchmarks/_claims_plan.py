@@ -22,20 +22,23 @@ def lines_of(
     *,
     quick: bool = False,
     compared: Mapping[str, str] | None = None,
+    every_case: bool = False,
 ) -> list[Line]:
     """The lines in the order of the reports, then the hot paths that no claim names.
 
     `names` are claims, hot paths or suites; a claim brings all its lines. With `quick`, a case
-    whose slow way is quick. `compared` says what the lines compare that are no claim's own. Raises
-    `UsageError` where a name is none of them.
+    whose slow way is quick. `compared` says what the lines compare that are no claim's own. Of a
+    hot path that no claim names there is one case, or each with `every_case`. Raises `UsageError`
+    where a name is none of them.
     """
     refuse_unknown(claims, paths, names)
     plan = _Plan(paths, quick, compared or {})
     every = [line for claim in claims.values() for line in plan.of_claim(claim)]
     named = {line.path for line in every}
     every += [
-        plan.line(Role.OURS, _NO_CLAIM, name, path.case())
+        plan.line(Role.OURS, _NO_CLAIM, name, case)
         for name, path in paths.items()
+        for case in (path.cases if every_case else [path.case()])
         if name not in named
     ]
     if not names:

@@ -20,6 +20,7 @@ from benchmarks._claims_report import ClaimsReport
 from benchmarks._claims_rows import Role, Row
 from benchmarks._claims_share import OBJECTIVES, RUN
 from benchmarks._claims_table import STUDY_TRIALS
+from benchmarks._registry import PEERS
 from benchmarks.gate.table import seconds, table
 
 _FIRST, *_OTHERS = OBJECTIVES
@@ -46,7 +47,9 @@ def terminal_lines(report: ClaimsReport) -> list[str]:
     if measured:
         lines += ["", *table(SHARES, [share_cells(row) for row in measured], right=(1, 3, 4, 5, 6))]
     lines += ["", *(line for row in report.rows for line in told(row))]
-    return [*lines, "", f"{report.count()}; rerun a row: nox -s claims -- CLAIM"]
+    peers = all(row.hot_path.startswith(PEERS) for row in report.rows)
+    again = "nox -s parity -- HOT_PATH" if peers else "nox -s claims -- CLAIM"
+    return [*lines, "", f"{report.count()}; rerun a row: {again}"]
 
 
 def told(row: Row) -> Iterable[str]:
@@ -82,6 +85,20 @@ def readme_lines(report: ClaimsReport) -> list[str]:
         f"{seconds(report.trial.default_s)}, which makes every share smaller)",
         *table(head, rows, right=(1, 2, 4, 5, 6)),
         *([f"claims not built yet: {waiting}"] if waiting else []),
+    ]
+
+
+def peer_lines(report: ClaimsReport) -> list[str]:
+    """Us against the field's libraries, narrow."""
+    rows = [
+        (label(row), spread(row.measured.wall), times(row), spread(row.measured.cpu))
+        for row in report.rows
+        if row.measured
+    ]
+    head = ("slow side", "wall (± 3 se)", "before → after", "CPU (± 3 se)")
+    return [
+        f"{report.date[:10]}, {report.machine}, Python {report.python}; speedup = before / after",
+        *table(head, rows, right=(1, 3)),
     ]
 
 

@@ -10,6 +10,8 @@ from benchmarks._plants_kinds import Work
 CLAIMS = "optimizer/stores/claims.py"
 CONFIGURATION = "optimizer/configuration.py"
 EVALUATIONS = "optimizer/stores/evaluations.py"
+FEATURES = "optimizer/backtest/features.py"
+FEATURE_STUDY = "optimizer/backtest/feature_study.py"
 FILES = "optimizer/stores/records_files.py"
 GRID = "optimizer/_grid.py"
 GUARD = "optimizer/stores/guard.py"
@@ -22,6 +24,7 @@ RESULTS = "optimizer/stores/results.py"
 SCHEMA = "optimizer/stores/_schema.py"
 SIGNATURE = "optimizer/signature.py"
 SPACE = "optimizer/space.py"
+SWEEP = "optimizer/sweep.py"
 TRACKER = "optimizer/backtest/tracker.py"
 TWIN = "optimizer/reference/grid.py"
 
@@ -44,11 +47,29 @@ _PARSED = (
 )
 _COLUMNS = "        length = len(self)\n        columns: dict[str, Column] = {}"
 _FULFILLING = "        packed, text = pack(values), attributes_text(attributes)"
+_TRACKING = "    money = _tradable.money(capital, fee_rate, slippage_rate, fixed_fee, capital_mode)"
+_PER_PRICE = "assert sum(range({n} * prices.size // 100_000)) >= 0"
+_FEATURE = "    given = _read(name, columns)\n    values = given[0].values\n    result"
+_ASKED = "        bars = check_bars(name, bars)\n        n_bars"
+_REUSED = (
+    "        value: Value = self._memo.result(key, lambda: _computed(function, inputs, params))"
+)
+_SWEEPING = "    prices = read_prices(close)"
 _LOADING = "    trials: dict[int, Trial] = {}\n    problems: list[Problem] = []\n"
 
 _ADDERS = ("stores.AddEach", "stores.Settings", "study.MomentumStudy")
 _BATCHES = ("stores.AddBatch", "stores.Disk", "stores.Executemany")
 _CACHED = ("signature.Hits", "signature.Repeats", "signature.TrialKey", "signature.Warm")
+_TRACKERS = (
+    *("backtest.Track", "backtest.DayLoop", "features.WalkForwardStudy"),
+    *("stages.Stages", "study.MomentumStudy"),
+)
+_FEATURE_MAKERS = (
+    *("features.Rolling", "features.Smoothed", "stages.Stages"),
+    *("sweep.SweepPair", "sweep.SweepPortfolio", "sweep.SweepSpace"),
+)
+_FEATURE_USERS = ("features.Precompute", "features.WalkForwardStudy")
+_SWEEPERS = ("sweep.SweepPair", "sweep.SweepSpace")
 _EXPANDERS = ("space.GridColumns", "configuration.RunSavings")
 _LOADERS = ("records.LoadFolder", "records.LoadFolderOfJson")
 _SIGNERS = (
@@ -218,14 +239,78 @@ _SIGNATURE = (
     ),
 )
 
-_STUDIES = (
+_BACKTESTS = (
     Work(
-        *("backtest.Track", "schedule=monthly", TRACKER),
-        "    money = _tradable.money(capital, fee_rate, slippage_rate, fixed_fee, capital_mode)",
-        "assert sum(range({n} * prices.size // 100_000)) >= 0",
+        *("backtest.Track", "schedule=monthly", TRACKER, _TRACKING, _PER_PRICE),
         probe=6_000,
-        shared=("backtest.Track", "study.MomentumStudy"),
+        shared=_TRACKERS,
     ),
+    Work(
+        *("backtest.DayLoop", "days=252,lookup=cell", TRACKER, _TRACKING, _PER_PRICE),
+        probe=40_000,
+        shared=_TRACKERS,
+    ),
+    Work(
+        *("backtest.TrackAndTable", "schedule=monthly", TRACKER),
+        "        rows, values = read_orders(rebalance_bars, weights, self._labels, len(close))",
+        "assert sum(range({n} * len(rows) // 395)) >= 0",
+        probe=30_000,
+        shared=("backtest.TrackAndTable", "sweep.SweepPortfolio"),
+    ),
+    Work(
+        *("features.Rolling", "feature=rolling_mean", FEATURES, _FEATURE, _SUM),
+        probe=20_000,
+        shared=_FEATURE_MAKERS,
+    ),
+    Work(
+        *("features.Smoothed", "feature=ewma", FEATURES, _FEATURE, _SUM),
+        probe=14_000,
+        shared=_FEATURE_MAKERS,
+    ),
+    Work(
+        *(
+            "features.FastWindow",
+            "windows=yearly",
+            FEATURES,
+            "        given = _read(self.name, columns)",
+            _SUM,
+        ),
+        probe=3_000,
+    ),
+    Work(
+        *("features.Precompute", "steps=same", FEATURE_STUDY, _ASKED, _SUM),
+        probe=1_200,
+        shared=_FEATURE_USERS,
+    ),
+    Work(
+        *("features.WalkForwardStudy", "windows=short", FEATURE_STUDY, _ASKED, _SUM),
+        probe=4_000,
+        shared=_FEATURE_USERS,
+    ),
+    Work(
+        *("stages.Stages", "n_trials=100", "optimizer/backtest/stages.py"),
+        *(_REUSED, _SUM),
+        probe=17_000,
+    ),
+    Work(
+        *("sweep.SweepPair", "combinations=630", SWEEP, _SWEEPING, _SUM),
+        probe=400_000,
+        shared=_SWEEPERS,
+    ),
+    Work(
+        *("sweep.SweepSpace", "space=part", SWEEP, _SWEEPING, _SUM),
+        probe=400_000,
+        shared=_SWEEPERS,
+    ),
+    Work(
+        *("sweep.SweepPortfolio", "combinations=2", SWEEP),
+        '    names = "capital", "fee_rate", "slippage_rate", "fixed_fee"',
+        _SUM,
+        probe=300_000,
+    ),
+)
+
+_STUDIES = (
     Work(
         *("study.MomentumStudy", "n_trials=60", GUARD, _ADD, _SUM),
         probe=200_000,
@@ -234,7 +319,7 @@ _STUDIES = (
 )
 
 CPU = (
-    *(*_STORES, *_SIGNATURE, *_STUDIES),
+    *(*_STORES, *_SIGNATURE, *_BACKTESTS, *_STUDIES),
     *(*_SPACE, *_CONFIGURATION, *_RECORDS, *_EVALUATIONS),
 )
 """For each hot path what makes it slower by any share."""

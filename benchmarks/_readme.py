@@ -1,7 +1,8 @@
 """The README's tables come from stored runs: `python -m benchmarks._readme store | check`.
 
-`store` keeps the last reports of `nox -s bench` and `nox -s claims` in `benchmarks/results/` and
-writes their tables into the README; `check` exits 1 if the README says anything else.
+`store` keeps the last reports of `nox -s bench`, `nox -s claims` and `nox -s parity` in
+`benchmarks/results/` and writes their tables into the README; `check` exits 1 if the README says
+anything else.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _registry
+from benchmarks import _peers, _registry
 from benchmarks._blocks import MissingBlockError, filled
 from benchmarks._claims_report import ClaimsFormatError, ClaimsReport
-from benchmarks._claims_text import readme_lines
+from benchmarks._claims_text import peer_lines, readme_lines
 from benchmarks.gate import rules
 from benchmarks.gate.files import replace
 from benchmarks.gate.own import source_hash
@@ -29,6 +30,7 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 SCRATCH = ROOT / ".gate"
 CAREFUL = asdict(rules.CAREFUL)
+REPORTS = {"bench": "last.json", "claims": "claims.json", "parity": "parity.json"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,14 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def rendered(text: str) -> str:
     """The README with its generated blocks as the stored runs have them."""
-    return filled(filled(text, "bench", _bench()), "claims", _claims())
+    blocks = {"bench": _bench(), "claims": _claims(), "parity": _parity()}
+    for name, lines in blocks.items():
+        text = filled(text, name, lines)
+    return text
 
 
 def _store() -> None:
-    """Keep the last reports: both, or none where one of them is refused."""
+    """Keep the last reports: all, or none where one of them is refused."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     reports = {}
-    for name, source in (("bench", "last.json"), ("claims", "claims.json")):
+    for name, source in REPORTS.items():
         file = SCRATCH / source
         if not file.is_file():
             raise SystemExit(f"there is no {file}: run `nox -s {name}` first")
@@ -77,7 +82,8 @@ def _refuse_part(name: str, report: dict[str, Any]) -> None:
     """Only a whole run is stored: green, careful, every hot path."""
     measured = {row["path"] for row in report.get("findings", [])}
     measured |= {row["hot_path"] for row in report.get("rows", []) if row["hot_path"]}
-    whole = measured == {path.name for path in _registry.load()}
+    load = _peers.load if name == "parity" else _registry.load
+    whole = measured == {path.name for path in load()}
     quick = report.get("quick", False) or report.get("rule", CAREFUL) != CAREFUL
     if report.get("exit_code", 0) or quick or not whole:
         raise SystemExit(f"the last run of `nox -s {name}` was red, quick or of some paths only")
@@ -129,6 +135,10 @@ def _bench() -> list[str]:
 
 def _claims() -> list[str]:
     return readme_lines(ClaimsReport.from_json(_read("claims")))
+
+
+def _parity() -> list[str]:
+    return peer_lines(ClaimsReport.from_json(_read("parity")))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ COUNTER_WITNESSES = frozenset(
 )
 WITNESSES = COUNTER_WITNESSES | {"instructions", "memory", "cpu", "claim", "wall"}
 CLAIMS = Path(__file__).with_name("claims.toml")
+PEERS = "peers."
 
 _declared: dict[str, type[Any]] = {}
 
@@ -84,7 +85,8 @@ def hot_path(
             raise ValueError(f"{cls.__name__} has no params: give at least one, and its name")
         if hasattr(cls, "hot_path"):
             raise ValueError(f"{cls.__name__} extends a hot path: share a private base instead")
-        name = f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
+        suite = cls.__module__.rpartition(".")[2]
+        name = f"{suite.lstrip('_')}.{cls.__name__.lstrip('_')}"
         if name in _declared:
             raise ValueError(f"{name} is declared twice")
         cls.hot_path = Declaration(
@@ -104,6 +106,11 @@ def load() -> list[RegisteredPath]:
     for module in pkgutil.iter_modules(benchmarks.__path__):
         if not module.name.startswith("_") and not module.ispkg:
             importlib.import_module(f"benchmarks.{module.name}")
+    return [path for path in declared() if not path.name.startswith(PEERS)]
+
+
+def declared() -> list[RegisteredPath]:
+    """Every hot path of the modules that are imported, in the order of their names."""
     return [RegisteredPath(_declared[name]) for name in sorted(_declared)]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import _readme, _registry
+from benchmarks import _peers, _readme, _registry
 from benchmarks.gate.own import source_hash
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +29,7 @@ def test_a_changed_figure_is_noticed() -> None:
     assert _readme.rendered(changed) != changed
 
 
-@pytest.mark.parametrize("name", ["bench", "claims"])
+@pytest.mark.parametrize("name", ["bench", "claims", "parity"])
 @pytest.mark.parametrize("command", ["store", "check"])
 def test_a_lost_block_is_told(
     name: str,
@@ -60,7 +60,8 @@ def whole_runs() -> dict[str, dict[str, Any]]:
         "baselines": {name: {"tree": "t0"} for name in names},
     }
     claims = {"quick": False, "rows": [{"hot_path": name} for name in names]}
-    return {"last.json": bench, "claims.json": claims}
+    peers = {"rows": [{"hot_path": path.name} for path in _peers.load()]}
+    return {"last.json": bench, "claims.json": claims, "parity.json": peers}
 
 
 @pytest.fixture(name="folder")
@@ -75,7 +76,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_whole_runs_of_unchanged_code_are_stored(folder: Path) -> None:
     _readme._store()
-    for name, source in (("bench", "last.json"), ("claims", "claims.json")):
+    for name, source in _readme.REPORTS.items():
         stored = json.loads((folder / "results" / f"{name}.json").read_text(encoding="utf-8"))
         assert stored.pop("machine")
         assert stored == whole_runs()[source]
@@ -95,6 +96,7 @@ OTHER = sorted(path.name for path in _registry.load())[1]
         ("last.json", "findings", [], "`nox -s bench` was red, quick or of some paths only"),
         ("claims.json", "quick", True, "`nox -s claims` was red, quick or of some paths only"),
         ("claims.json", "rows", [], "`nox -s claims` was red, quick or of some paths only"),
+        ("parity.json", "rows", [], "`nox -s parity` was red, quick or of some paths only"),
     ],
 )
 def test_any_other_run_is_refused_and_nothing_stored(
@@ -122,7 +124,7 @@ def test_storing_without_a_run_says_what_to_run(folder: Path) -> None:
 
 
 def test_the_code_runs(tmp_path: Path) -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     script = "\n".join(["import optimizer", *BLOCKS])
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True

@@ -66,7 +66,7 @@ def imported(node: ast.AST) -> set[str]:
     found: set[str] = set()
     for item in ast.walk(node):
         if isinstance(item, ast.ImportFrom) and item.module:
-            found.add(item.module)
+            found |= {item.module, *(f"{item.module}.{alias.name}" for alias in item.names)}
         elif isinstance(item, ast.Import):
             found |= {alias.name for alias in item.names}
     return found

@@ -120,7 +120,7 @@ def test_quick_takes_a_case_whose_before_is_quick() -> None:
     [
         ("dedup-insert", ["stores.AddBatch", "stores.AddEach", "stores.SeenEach"]),
         ("stores.AddEach", ["stores.AddEach"]),
-        ("backtest", ["backtest.Track"]),
+        ("metadata", ["metadata.WriteMetadata"]),
         ("pool", [""]),
     ],
 )
@@ -285,7 +285,7 @@ def test_an_interrupted_run_prints_what_it_has_and_writes_nothing(
     works = vars(_claims)["measure"]
 
     def measure(side: Any, key: Any, **options: Any) -> Measured:
-        if key[0] == "backtest.Track":
+        if key[0] == "backtest.DayLoop":
             raise KeyboardInterrupt
         found: Measured = works(side, key, **options)
         return found
@@ -297,7 +297,7 @@ def test_an_interrupted_run_prints_what_it_has_and_writes_nothing(
     assert out.startswith("INTERRUPTED, a part of the rows:\n")
     assert f"stores.AddBatch[{LONG}]" in out
     assert "stores.Executemany[n=1000]" in out
-    assert "claims: interrupted, 3 of 4 rows were measured; no file was written\n" in err
+    assert "claims: interrupted, 3 of 6 rows were measured; no file was written\n" in err
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) is handler
 
@@ -315,7 +315,7 @@ def test_interrupted_before_anything_was_measured(
     assert _claims.main(parse("tracker", folder=tmp_path)) == 130
     out, err = capsys.readouterr()
     assert out == ""
-    assert "interrupted, 0 of 1 rows were measured" in err
+    assert "interrupted, 0 of 3 rows were measured" in err
 
 
 def test_a_failure_of_the_gate_is_a_sentence(

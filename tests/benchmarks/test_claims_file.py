@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import _claims_table, _registry
+from benchmarks import _claims_table, _peers, _registry
 from benchmarks._claims_plan import lines_of
 from benchmarks._claims_table import (
     COMPARED,
@@ -29,6 +29,7 @@ TABLES: dict[str, dict[str, Any]] = tomllib.loads(
 )
 TABLES.pop(COMPARED)
 PATHS = {path.name: path for path in _registry.load()}
+PEERS = {path.name: path for path in _peers.load()}
 NEEDED = 'what = "slow → fast"\nsource = "A Report"\n'
 
 
@@ -75,6 +76,7 @@ def test_every_line_says_what_it_compares_and_no_two_the_same(quick: bool) -> No
 
 def test_what_is_compared_is_said_of_lines_that_are_there() -> None:
     lines = lines_of(read_claims(), PATHS, compared=read_compared())
+    lines += lines_of({}, PEERS, compared=read_compared(), every_case=True)
     own = {line.path for line in lines if line.role == "claim"}
     shown = {line.name for line in lines} | {line.path for line in lines} - own
     assert {*read_compared()} <= shown

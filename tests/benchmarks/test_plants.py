@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -180,9 +181,11 @@ def lines_run(case: RegisteredCase, files: set[str]) -> set[tuple[str, int]]:
     try:
         body.fresh()
         sys.settrace(calls)
+        threading.settrace(calls)
         body.after()
     finally:
         sys.settrace(traced)
+        threading.settrace(None)
         body.close()
     return found
 
