@@ -114,26 +114,25 @@ class _VectorbtStatistics(_Orders):
         return all(abs(ours - theirs) <= 1e-7 * abs(theirs) for ours, theirs in pairs)
 
 
-@_hot_path(claim="", witnesses=_WITNESSES, clock="process", claim_at=("rust", 400))
+@_hot_path(claim="", witnesses=_WITNESSES, clock="process", claim_at=400)
 class _VectorbtSweep:
-    """Combinations of the whole space, drawn: `Portfolio.from_signals`, against `sweep`.
+    """Combinations of the whole space, drawn: `Portfolio.from_signals` in Rust, against `sweep`.
 
     vectorbt's signals are made in `setup` and cost it nothing here; ours are part of `after`. What
     the whole space would take is the cost of a combination times their number: both numbers of
     combinations show how even that is.
     """
 
-    params = (("rust", "numba"), (100, 400))
-    param_names = ("engine", "combinations")
+    params = (100, 400)
+    param_names = ("combinations",)
 
-    def setup(self, engine: str, combinations: int) -> None:
+    def setup(self, combinations: int) -> None:
         import numpy as np
 
         from optimizer.backtest.features import rolling_mean, rsi
         from optimizer.sweep import sweep
 
-        if engine == "rust":
-            _peer("vectorbt_rust")
+        _peer("vectorbt_rust")
         self.portfolio, self.sweep = _peer("vectorbt").Portfolio, sweep
         self.close = _sweep._microsoft()
         self.chosen = np.sort(np.random.default_rng(_DRAWN).integers(0, 255_150, combinations))
@@ -151,13 +150,13 @@ class _VectorbtSweep:
             self.exits[:, k] = ~up | hot
         self.prices = np.repeat(self.close[:, None], combinations, axis=1)
 
-    def before(self, engine: str, combinations: int) -> Any:
+    def before(self, combinations: int) -> Any:
         return self.portfolio.from_signals(
             self.prices, self.entries, self.exits, direction="longonly", size=float("inf"),
-            init_cash=1.0, fees=0.0, freq="D", engine=engine,
+            init_cash=1.0, fees=0.0, freq="D", engine="rust",
         )  # fmt: skip
 
-    def after(self, engine: str, combinations: int) -> Any:
+    def after(self, combinations: int) -> Any:
         return self.sweep(self.close, combinations=self.chosen)
 
     def agree(self, before: Any, after: Any) -> bool:
