@@ -158,7 +158,10 @@ def inspect(path: str, timeout_s: float) -> None:
     if size_bytes == 1:
         raise not_a_database(path)  # SQLite takes one byte for none and writes over it
     beside = os.path.realpath(path)
-    has_log = os.path.exists(beside + "-wal") and os.path.getsize(beside + "-wal") > 0
+    try:
+        has_log = os.path.getsize(beside + "-wal") > 0
+    except FileNotFoundError:  # asked first whether it is there, it could be gone by now
+        has_log = False
     if size_bytes == 0 and has_log:
         # The schema is in the main file before there is a log; SQLite would delete the log.
         raise damaged(path, "it has no bytes, but a write-ahead log lies beside it")

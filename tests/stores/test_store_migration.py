@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable
@@ -106,6 +107,16 @@ def test_a_migration_that_fails_leaves_schema_1(
     with NoDupeGuard(path) as guard:
         assert len(guard) == 500
         guard.check()
+
+
+def test_a_log_that_another_process_removes_meanwhile_is_no_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who closes the file last removes its log, after somebody else saw it."""
+    guard_of_schema_1(path, 3)
+    there = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda name: str(name).endswith("-wal") or there(name))
+    _schema.inspect(str(path), 1.0)
 
 
 def test_many_processes_migrate_at_once(run: Callable[..., str], path: Path) -> None:
