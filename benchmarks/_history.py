@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / ".asv" / "html"
 CODE = "optimizer"
 # In `check --quick`: everything but the sides that take seconds a call.
-QUICK = r"^(?!study\.Momentum)(?!stores\.Add\w+\.(time_before|track_cost_ratio))"
+_SLOW = r"(stores\.Add|backtest\.Day|features\.Walk|sweep\.Sweep)\w+"
+QUICK = rf"^(?!study\.Momentum)(?!{_SLOW}\.(time_before|track_cost_ratio))"
 
 
 class HistoryError(Exception):
