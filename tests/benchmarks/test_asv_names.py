@@ -78,5 +78,6 @@ def test_the_quick_check_leaves_only_slow_sides_out() -> None:
     kept = {name for name in EXPECTED if re.search(_history.QUICK, name)}
     assert kept, "it leaves everything out"
     slow = {name for name in EXPECTED if "MomentumStudy" in name}
-    slow |= {name for name in EXPECTED if re.match(r"stores\.Add.*(before|ratio)$", name)}
+    sides = r"(stores\.Add|backtest\.Day|features\.Walk|sweep\.Sweep).*(before|ratio)$"
+    slow |= {name for name in EXPECTED if re.match(sides, name)}
     assert kept == EXPECTED - slow
