@@ -125,6 +125,13 @@ def parity(session: nox.Session) -> None:
 
 
 @nox.session
+def start(session: nox.Session) -> None:
+    """Seconds from a process' start to its first table, compiled before and not (-- --help)."""
+    _install_suite(session)
+    _pass_on(session, "python", "-m", "benchmarks", "start", *session.posargs)
+
+
+@nox.session
 def gate_selftest(session: nox.Session) -> None:
     """Does the gate work here? Unchanged code must pass, planted regressions must not."""
     _install_suite(session)

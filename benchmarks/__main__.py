@@ -1,4 +1,4 @@
-"""`python -m benchmarks list | drive NAME before|after | claims`: drive hot paths by hand."""
+"""`python -m benchmarks list | drive NAME before|after | claims | start`: measure by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from benchmarks import _claims, _registry
+from benchmarks import _claims, _registry, _start
 
 
 def main() -> int:
@@ -20,12 +20,15 @@ def main() -> int:
     drive.add_argument("--seconds", type=float, default=5.0, help="how long (default: 5)")
     drive.add_argument("--calls", type=int, help="exactly so many calls instead")
     _claims.add_arguments(commands.add_parser("claims", help="reported beside measured"))
+    _start.add_arguments(commands.add_parser("start", help="seconds to a process' first table"))
     options = parser.parse_args()
     try:
         if options.command == "list":
             return _list()
         if options.command == "claims":
             return _claims.main(options)
+        if options.command == "start":
+            return _start.main(options)
         return _drive(options)
     except KeyError as error:
         print(f"benchmarks: {error.args[0]}", file=sys.stderr)

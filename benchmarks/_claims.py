@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import _claims_markdown, _peers, _registry
+from benchmarks import _claims_code, _claims_markdown, _peers, _registry
 from benchmarks._claims_answers import answered
 from benchmarks._claims_cells import figures_cell, spread
 from benchmarks._claims_figures import ClaimVerdict, Counted, reported_figures
@@ -52,8 +52,9 @@ and the verdict. Hot paths of which no report speaks come last.
 """
 _EPILOG = """\
 verdicts: exceeded (all of the interval lies above), reproduced (at most a tenth of the gain
-below), not reproduced, works (no figure is reported), not built yet, not measured. Factors, seconds
-saved in 100 trials, shares of a run, and counts are judged alike; the worst is the claim's own.
+below), not reproduced, works (no figure is reported), simulator only (no figure, and seen to work
+nowhere else), not built yet, not measured. Factors, seconds saved in 100 trials, shares of a run,
+and counts are judged alike; the worst is the claim's own.
 
 exit codes: 0, whatever the verdicts; 2 where a hot path raised or its sides disagree, or the
 command makes no sense; 3 where one was not measured; 130 interrupted: what was measured is printed,
@@ -126,22 +127,23 @@ def listed(lines: Sequence[Line]) -> list[str]:
 
 
 def _run(options: argparse.Namespace, lines: Sequence[Line], rows: list[Row]) -> int:
-    started, trial = time.monotonic(), None
+    started, trial, tree = time.monotonic(), None, ""
     progress = Progress(sum(bool(line.path) for line in lines))
     try:
         progress.say("staging the code, then trials of a plain Optuna study")
-        side = Run(_project(options)).head
+        run = Run(_project(options))
+        tree, side = run.tree, run.head
         trial = trial_cost(quick=options.quick)
         codes = _measure(side, lines, rows, trial, progress, quick=options.quick)
     except KeyboardInterrupt:
         if trial is not None and any(row.measured for row in rows):
-            report = _report(options, rows, trial, started)
+            report = _report(options, rows, trial, started, tree)
             print("\n".join(["INTERRUPTED, a part of the rows:", *terminal_lines(report)]))
         done = sum(row.measured is not None for row in rows)
         told = f"{done} of {progress.rows} rows were measured; no file was written"
         print(f"claims: interrupted, {told}", file=sys.stderr)
         return INTERRUPTED
-    report = _report(options, rows, trial, started, _worst(codes))
+    report = _report(options, rows, trial, started, tree, _worst(codes))
     report.write(options.json)
     replace(options.markdown, _claims_markdown.render(report))
     print("\n".join(terminal_lines(report)))
@@ -216,6 +218,7 @@ def _report(
     rows: Sequence[Row],
     trial: TrialCost,
     started: float,
+    tree: str,
     exit_code: int = 0,
 ) -> ClaimsReport:
     return ClaimsReport(
@@ -228,6 +231,9 @@ def _report(
         trial=trial,
         rows=tuple(with_plain(list(rows))),
         exit_code=exit_code,
+        tree=tree,
+        suite=_claims_code.suites(ROOT, peers=options.peers),
+        packages=_claims_code.versions(),
     )
 
 

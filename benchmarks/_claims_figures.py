@@ -24,6 +24,7 @@ class ClaimVerdict(enum.StrEnum):
     REPRODUCED = "reproduced"
     NOT_REPRODUCED = "not reproduced"
     WORKS = "works"  # not a speed claim
+    SIMULATED = "simulator only"  # not a speed claim, and seen nowhere else to work
     NOT_BUILT = "not built yet"
     OURS = "not reported"
     FAILED = "not measured"

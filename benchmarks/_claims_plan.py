@@ -28,8 +28,8 @@ def lines_of(
 
     `names` are claims, hot paths or suites; a claim brings all its lines. With `quick`, a case
     whose slow way is quick. `compared` says what the lines compare that are no claim's own. Of a
-    hot path that no claim names there is one case, or each with `every_case`. Raises `UsageError`
-    where a name is none of them.
+    hot path that no claim names there is one case, and those that `compared` names, or each with
+    `every_case`. Raises `UsageError` where a name is none of them.
     """
     refuse_unknown(claims, paths, names)
     plan = _Plan(paths, quick, compared or {})
@@ -38,8 +38,13 @@ def lines_of(
     every += [
         plan.line(Role.OURS, _NO_CLAIM, name, case)
         for name, path in paths.items()
-        for case in (path.cases if every_case else [path.case()])
+        for case in path.cases
         if name not in named
+        and (
+            every_case
+            or case.label == path.case().label
+            or f"{name}[{case.label}]" in plan.compared
+        )
     ]
     if not names:
         return every

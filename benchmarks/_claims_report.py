@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ class ClaimsReport:
     trial: TrialCost
     rows: tuple[Row, ...]
     exit_code: int = 0
+    # What it was made with; of runs that were stored before this was kept, nothing.
+    tree: str = ""  # hash of the code under test
+    suite: str = ""  # hash of what declares the hot paths
+    packages: Mapping[str, str] = field(default_factory=dict)  # library -> version
 
     def write(self, file: Path) -> None:
         """The numbers as JSON, whole or not at all."""
@@ -51,7 +55,8 @@ class ClaimsReport:
                 f"the stored claims are of format {table.get('format', 1)}, expected {FORMAT}: "
                 f"run `nox -s claims` and store them again"
             )
-        fields = {name: table[name] for name in cls.__dataclass_fields__}
+        known = {**dict.fromkeys(("tree", "suite"), ""), "packages": {}, **table}
+        fields = {name: known[name] for name in cls.__dataclass_fields__}
         trial = TrialCost(**table["trial"])
         return cls(**fields | {"trial": trial, "rows": tuple(map(Row.from_json, table["rows"]))})
 

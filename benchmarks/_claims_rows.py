@@ -167,9 +167,11 @@ def _reason(line: Line, missed: list[Figure]) -> str:
 
 
 def told_row(line: Line) -> Row:
-    """The row of a claim that nothing measures: it works, as a test shows, or is not built."""
+    """The row of a claim that nothing measures: a test shows that it works, or it is not built."""
     claim = line.claim
-    verdict = ClaimVerdict.WORKS if claim.tested_by else ClaimVerdict.NOT_BUILT
+    verdict = ClaimVerdict.NOT_BUILT
+    if claim.tested_by:
+        verdict = ClaimVerdict.SIMULATED if claim.simulated else ClaimVerdict.WORKS
     notes = [f"shown by pytest {claim.tested_by}, not here"] if claim.tested_by else []
     if claim.hot_path:
         notes.append(f"the suites declare no {claim.hot_path} yet")

@@ -62,6 +62,7 @@ class Claim:
     plain: str = ""
     plain_path: str = ""
     tested_by: str = ""
+    simulated: bool = False
     cpu_floor: Mapping[str, float] = field(default_factory=dict)
     because: str = ""
     note: str = ""
@@ -135,6 +136,10 @@ def _claim(where: str, name: str, table: dict[str, Any] | None) -> Claim:
         raise UsageError(f"{where} has {lone[0]}, but no hot_path to measure")
     if table.get("hot_path") and table.get("tested_by"):
         raise UsageError(f"{where} has a hot_path and tested_by; expected one of them")
+    if (simulated := table.get("simulated", False)) and not table.get("tested_by"):
+        raise UsageError(f"{where} has simulated, but no tested_by that shows it in a simulator")
+    if not isinstance(simulated, bool):
+        raise UsageError(f"{where} simulated is {simulated!r}; expected true or false")
     counted = {
         counter: _range(f"{where} counted.{counter}", value)
         for counter, value in table.get("counted", {}).items()

@@ -62,7 +62,8 @@ def told(row: Row) -> Iterable[str]:
 
 def readme_lines(report: ClaimsReport) -> list[str]:
     """What was measured, narrow; what is not built yet is only counted."""
-    shown = [row for row in report.rows if row.measured or row.verdict is ClaimVerdict.WORKS]
+    tested = (ClaimVerdict.WORKS, ClaimVerdict.SIMULATED)
+    shown = [row for row in report.rows if row.measured or row.verdict in tested]
     rows = [
         (
             label(row),
@@ -96,8 +97,10 @@ def peer_lines(report: ClaimsReport) -> list[str]:
         if row.measured
     ]
     head = ("slow side", "wall (± 3 se)", "before → after", "CPU (± 3 se)")
+    peers = [f"{name} {found}" for name, found in report.packages.items() if "vectorbt" in name]
     return [
         f"{report.date[:10]}, {report.machine}, Python {report.python}; speedup = before / after",
+        *([f"beside {', '.join(peers)}"] if peers else []),
         *table(head, rows, right=(1, 3)),
     ]
 

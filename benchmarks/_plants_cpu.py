@@ -51,25 +51,23 @@ _TRACKING = "    money = _tradable.money(capital, fee_rate, slippage_rate, fixed
 _PER_PRICE = "assert sum(range({n} * prices.size // 100_000)) >= 0"
 _FEATURE = "    given = _read(name, columns)\n    values = given[0].values\n    result"
 _ASKED = "        bars = check_bars(name, bars)\n        n_bars"
-_REUSED = (
-    "        value: Value = self._memo.result(key, lambda: _computed(function, inputs, params))"
-)
+_REUSED = "            key, lambda: Stage(_computed(function, inputs, params), key)\n        )"
 _SWEEPING = "    prices = read_prices(close)"
 _LOADING = "    trials: dict[int, Trial] = {}\n    problems: list[Problem] = []\n"
 
 _ADDERS = ("stores.AddEach", "stores.Settings", "study.MomentumStudy")
 _BATCHES = ("stores.AddBatch", "stores.Disk", "stores.Executemany")
 _CACHED = ("signature.Hits", "signature.Repeats", "signature.TrialKey", "signature.Warm")
-_TRACKERS = (
+TRACKERS = (
     *("backtest.Track", "backtest.DayLoop", "features.WalkForwardStudy"),
     *("stages.Stages", "study.MomentumStudy"),
 )
 _FEATURE_MAKERS = (
     *("features.Rolling", "features.Smoothed", "stages.Stages"),
-    *("sweep.SweepPair", "sweep.SweepPortfolio", "sweep.SweepSpace"),
+    *("sweep.SweepDrawn", "sweep.SweepPortfolio", "sweep.SweepSpace"),
 )
 _FEATURE_USERS = ("features.Precompute", "features.WalkForwardStudy")
-_SWEEPERS = ("sweep.SweepPair", "sweep.SweepSpace")
+SWEEPERS = ("sweep.SweepDrawn", "sweep.SweepSpace")
 _EXPANDERS = ("space.GridColumns", "configuration.RunSavings")
 _LOADERS = ("records.LoadFolder", "records.LoadFolderOfJson")
 _SIGNERS = (
@@ -243,12 +241,12 @@ _BACKTESTS = (
     Work(
         *("backtest.Track", "schedule=monthly", TRACKER, _TRACKING, _PER_PRICE),
         probe=6_000,
-        shared=_TRACKERS,
+        shared=TRACKERS,
     ),
     Work(
         *("backtest.DayLoop", "days=252,lookup=cell", TRACKER, _TRACKING, _PER_PRICE),
-        probe=40_000,
-        shared=_TRACKERS,
+        probe=400_000,
+        shared=TRACKERS,
     ),
     Work(
         *("backtest.TrackAndTable", "schedule=monthly", TRACKER),
@@ -258,12 +256,12 @@ _BACKTESTS = (
         shared=("backtest.TrackAndTable", "sweep.SweepPortfolio"),
     ),
     Work(
-        *("features.Rolling", "feature=rolling_mean", FEATURES, _FEATURE, _SUM),
+        *("features.Rolling", "feature=rolling_mean,memory=new", FEATURES, _FEATURE, _SUM),
         probe=20_000,
         shared=_FEATURE_MAKERS,
     ),
     Work(
-        *("features.Smoothed", "feature=ewma", FEATURES, _FEATURE, _SUM),
+        *("features.Smoothed", "feature=ewma,memory=new", FEATURES, _FEATURE, _SUM),
         probe=14_000,
         shared=_FEATURE_MAKERS,
     ),
@@ -293,14 +291,14 @@ _BACKTESTS = (
         probe=17_000,
     ),
     Work(
-        *("sweep.SweepPair", "combinations=630", SWEEP, _SWEEPING, _SUM),
+        *("sweep.SweepDrawn", "combinations=630", SWEEP, _SWEEPING, _SUM),
         probe=400_000,
-        shared=_SWEEPERS,
+        shared=SWEEPERS,
     ),
     Work(
         *("sweep.SweepSpace", "space=part", SWEEP, _SWEEPING, _SUM),
         probe=400_000,
-        shared=_SWEEPERS,
+        shared=SWEEPERS,
     ),
     Work(
         *("sweep.SweepPortfolio", "combinations=2", SWEEP),

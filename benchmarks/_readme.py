@@ -1,6 +1,6 @@
 """The README's tables come from stored runs: `python -m benchmarks._readme store | check`.
 
-`store` keeps the last reports of `nox -s bench`, `nox -s claims` and `nox -s parity` in
+`store` keeps the last reports of `nox -s bench`, `claims`, `parity` and `start` in
 `benchmarks/results/` and writes their tables into the README; `check` exits 1 if the README says
 anything else.
 """
@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _peers, _registry
+from benchmarks import _claims_code, _peers, _registry, _start
 from benchmarks._blocks import MissingBlockError, filled
 from benchmarks._claims_report import ClaimsFormatError, ClaimsReport
 from benchmarks._claims_text import peer_lines, readme_lines
@@ -30,7 +30,12 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 SCRATCH = ROOT / ".gate"
 CAREFUL = asdict(rules.CAREFUL)
-REPORTS = {"bench": "last.json", "claims": "claims.json", "parity": "parity.json"}
+REPORTS = {
+    "bench": "last.json",
+    "claims": "claims.json",
+    "parity": "parity.json",
+    "start": "start.json",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def rendered(text: str) -> str:
     """The README with its generated blocks as the stored runs have them."""
-    blocks = {"bench": _bench(), "claims": _claims(), "parity": _parity()}
+    blocks = {
+        "bench": _bench(),
+        "claims": _claims(),
+        "parity": _parity(),
+        "start": _first_table(),
+    }
     for name, lines in blocks.items():
         text = filled(text, name, lines)
     return text
@@ -71,8 +81,11 @@ def _store() -> None:
         if not file.is_file():
             raise SystemExit(f"there is no {file}: run `nox -s {name}` first")
         reports[name] = json.loads(file.read_text(encoding="utf-8")) | {"machine": machine}
-        _refuse_part(name, reports[name])
+        if name != "start":  # which has no parts
+            _refuse_part(name, reports[name])
     _refuse_other(reports["bench"])
+    for name in ("claims", "parity", "start"):
+        _refuse_older(name, reports[name], reports["bench"]["tree"])
     RESULTS.mkdir(exist_ok=True)
     for name, report in reports.items():
         replace(RESULTS / f"{name}.json", json.dumps(report, indent=1) + "\n")
@@ -104,6 +117,20 @@ def _refuse_other(report: dict[str, Any]) -> None:
             f"the last run of `nox -s bench` compared changed code ({', '.join(changed)}): "
             f"run `nox -s bench -- --against HEAD` with nothing to commit"
         )
+
+
+def _refuse_older(name: str, report: dict[str, Any], tree: str) -> None:
+    """Only what was found of the code that `nox -s bench` saw, with the suites as they are."""
+    asked = [("code", report.get("tree"), tree)]
+    if name != "start":  # which has its own programs
+        suite = _claims_code.suites(ROOT, peers=name == "parity")
+        asked.append(("suites", report.get("suite"), suite))
+    for what, found, expected in asked:
+        if found != expected:
+            raise SystemExit(
+                f"the last run of `nox -s {name}` measured {what} {found or 'of no known hash'}, "
+                f"expected {expected}: run it again"
+            )
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -139,6 +166,10 @@ def _claims() -> list[str]:
 
 def _parity() -> list[str]:
     return peer_lines(ClaimsReport.from_json(_read("parity")))
+
+
+def _first_table() -> list[str]:
+    return _start.lines_of(_read("start"))
 
 
 if __name__ == "__main__":

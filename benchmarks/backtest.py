@@ -1,12 +1,11 @@
 """Hot paths of the backtest room: every trade of a portfolio, and their statistics.
 
 `before` is the plain twin, a loop over lists. The report's own `before` was a loop over a pandas
-frame, many times slower still, shown by `DayLoop`; the twin is the honest yardstick.
+frame, shown by `DayLoop` beside the twin on the same orders; the twin is the honest yardstick.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from benchmarks._registry import hot_path as _hot_path
@@ -150,12 +149,17 @@ class TrackAndTable:
 
 
 class _DayLoop:
-    """One portfolio, day by day, its prices looked up in the frame where they are needed."""
+    """One portfolio, day by day; a price is looked up in the frame once an asset and day.
+
+    How the report's loop looked prices up is not told: `close.loc[date, asset]`, and a row for each
+    day, are two ways in which such a loop is written.
+    """
 
     def __init__(self, close: Any, weights: Any, by_row: bool) -> None:
         self.close, self.weights, self.by_row = close, weights, by_row
         self.cash, self.fee_rate = 100_000.0, 0.001
         self.positions: dict[str, dict[str, Any]] = {}
+        self.seen: dict[str, float] = {}  # the day's prices, as far as they were needed
         self.records: list[dict[str, Any]] = []
 
     def run(self, pandas: Any) -> Any:
@@ -163,7 +167,7 @@ class _DayLoop:
         equity = pandas.Series(0.0, index=self.close.index)
         load = pandas.Series(0.0, index=self.close.index)
         for date in self.close.index:
-            self.date = date
+            self.date, self.seen = date, {}
             self.row = self.close.loc[date] if self.by_row else None
             for asset, position in self.positions.items():
                 price = self.price(asset)
@@ -171,15 +175,19 @@ class _DayLoop:
                 position["low"] = min(position["low"], price)
             if date in self.weights.index:
                 self.rebalance(self.value())
-            equity.loc[date] = self.value()
+            equity.loc[date] = value = self.value()
             held = sum(abs(p["quantity"]) * self.price(a) for a, p in self.positions.items())
-            load.loc[date] = held / equity.loc[date]
+            load.loc[date] = held / value
         for asset in [asset for asset in self.close.columns if asset in self.positions]:
             self.end(asset, self.positions[asset]["quantity"], 0.0)
         return pandas.DataFrame(self.records), equity, load
 
     def price(self, asset: str) -> float:
-        return float(self.close.loc[self.date, asset] if self.row is None else self.row[asset])
+        if asset not in self.seen:
+            row = self.row
+            found = self.close.loc[self.date, asset] if row is None else row[asset]
+            self.seen[asset] = float(found)
+        return self.seen[asset]
 
     def value(self) -> float:
         held = sum(p["quantity"] * self.price(a) for a, p in self.positions.items())
@@ -231,7 +239,8 @@ class _DayLoop:
         best, worst = self.reach(position, size)
         fees = position["fees"] * share + fee
         self.records.append({
-            "asset": asset, "entry": position["entry"], "exit": self.date, "size": abs(size),
+            "asset": asset, "entry": position["entry"], "exit": self.date,
+            "side": 1 if size > 0.0 else -1, "size": abs(size),
             "entry_price": position["cost"], "exit_price": price, "fees": fees,
             "net_pnl": (price - position["cost"]) * size - fees, "mfe": best, "mae": worst,
             "margin_load": position["load"] * share,
@@ -243,70 +252,99 @@ class _DayLoop:
             del self.positions[asset]
 
 
-def _close_enough(ours: Any, theirs: Any) -> bool:
-    """Equal but for the rounding of some thousand sums in another order."""
+_ROUNDING = 1e-9
+"""Of some thousand sums in another order, relative to what is summed."""
+_MONEY = _ROUNDING * 100_000.0
+"""The same of gains and fees: differences and shares of values as large as the portfolio."""
+
+
+def _same_trades(log: Any, records: Any) -> bool:
+    """Whether they are the same, trade by trade: which asset, when, which way and at which price.
+
+    Sizes, entry prices and what is money or a share of it are equal but for rounding.
+    """
     import numpy as np
 
-    return ours.shape == theirs.shape and bool(
-        np.allclose(ours, theirs, rtol=1e-9, atol=1e-9 * 100_000.0)
+    if len(log) != len(records):
+        return False
+    trades, bars = log.trades, np.asarray(log.labels.bars)
+    exact = {
+        "asset": np.array(log.labels.assets, object)[trades["asset"]],
+        "entry": bars[trades["entry_bar"]],
+        "exit": bars[trades["exit_bar"]],
+        "side": trades["side"],
+        "exit_price": trades["exit_price"],
+    }
+    near = dict.fromkeys(("size", "entry_price", "margin_load"), 0.0)
+    near |= dict.fromkeys(("fees", "net_pnl", "mfe", "mae"), _MONEY)
+    return all((ours == records[name].to_numpy()).all() for name, ours in exact.items()) and all(
+        np.allclose(trades[name], records[name].to_numpy(), rtol=_ROUNDING, atol=money)
+        for name, money in near.items()
     )
 
 
 _WHOLE = ((8313, "cell"), (8313, "row"))
+_LIKE_CELL = ((252, "row"), (252, "lists"), *_WHOLE, (8313, "lists"))
 
 
 @_hot_path(
     claim="tracker",
     witnesses=_WITNESSES,
     slow_before=_WHOLE,
-    uncounted=((252, "row"), *_WHOLE),
-    untimed=((252, "row"), *_WHOLE),
+    uncounted=_LIKE_CELL,
+    untimed=_LIKE_CELL,
     claim_at=_WHOLE[0],
 )
 class DayLoop:
     """The report's start, a loop over the days of a pandas frame, against `track_trades`.
 
-    Every price is looked up by date and asset, or a row for each day. All records, excursions and
-    margin loads are the same on both sides.
+    Three slow sides of the same orders: every price looked up by date and asset, a row for each
+    day, and no frame at all: the plain twin, over lists. All records, excursions and margin loads
+    are the same on both sides. `after` is given the frames that the loop is given, and keeps their
+    labels.
     """
 
-    params = ((252, 8313), ("cell", "row"))
+    params = ((252, 8313), ("cell", "row", "lists"))
     param_names = ("days", "lookup")
 
     def setup(self, days: int, lookup: str) -> None:
         try:
+            import pandas as pd  # type: ignore[import-untyped,unused-ignore] # ships no types
+
             from optimizer.backtest.tracker import Tracker, track_trades  # noqa: F401 - the part
+            from optimizer.reference.tracker import track_trades as plain_track_trades
         except ImportError as error:
             raise NotImplementedError(str(error)) from None
+        self.track, self.plain, self.pandas = track_trades, plain_track_trades, pd
         panel, bars, weights = _orders("monthly")
-        self.track, self.panel = track_trades, panel
-        self.bars = bars[bars < days]
-        self.weights, self.prices = weights[: len(self.bars)], panel.close[:days]
+        bars = bars[bars < days]
+        index, assets = pd.DatetimeIndex(panel.dates[:days]), list(panel.assets)
+        self.close = pd.DataFrame(panel.close[:days], index, assets)
+        self.weights = pd.DataFrame(weights[: len(bars)], index[bars], assets)
+        tables = panel.close[:days], bars, weights[: len(bars)]
+        self.lists = [table.tolist() for table in tables] if lookup == "lists" else []
 
     def before(self, days: int, lookup: str) -> Any:
-        close, targets, pandas = self.tables
-        return _DayLoop(close, targets, lookup == "row").run(pandas)
-
-    @functools.cached_property
-    def tables(self) -> Any:
-        """Made at the first round, which nobody times: where only `after` runs, without pandas."""
-        import pandas as pd  # type: ignore[import-untyped,unused-ignore] # ships no types
-
-        assets, index = list(self.panel.assets), pd.DatetimeIndex(self.panel.dates)
-        close = pd.DataFrame(self.prices, index[: len(self.prices)], assets)
-        return close, pd.DataFrame(self.weights, index[self.bars], assets), pd
+        if lookup == "lists":
+            return self.plain(*self.lists, **_FEE)
+        return _DayLoop(self.close, self.weights, lookup == "row").run(self.pandas)
 
     def after(self, days: int, lookup: str) -> Any:
-        return self.track(self.prices, self.bars, self.weights, **_FEE)
+        return self.track(self.close, weights=self.weights, **_FEE)
 
     def agree(self, before: Any, after: Any) -> bool:
+        """To the bit with the twin; else as `_same_trades`, and sums but for their rounding."""
+        import numpy as np
+
         records, equity, load = before
-        names = ("size", "entry_price", "exit_price", "fees", "net_pnl", "mfe", "mae")
-        return (
-            all(
-                _close_enough(after.trades[name], records[name].to_numpy())
-                for name in (*names, "margin_load")
+        if isinstance(records, list):
+            ours = after.trades, after.equity, after.margin_load
+            return all(
+                np.array(ref, comp.dtype).tobytes() == comp.tobytes()
+                for ref, comp in zip(before, ours, strict=True)
             )
-            and _close_enough(after.equity, equity.to_numpy())
-            and _close_enough(after.margin_load * 100_000.0, load.to_numpy() * 100_000.0)
+        return bool(
+            _same_trades(after, records)
+            and np.allclose(after.equity, equity.to_numpy(), rtol=_ROUNDING, atol=0.0)
+            and np.allclose(after.margin_load, load.to_numpy(), rtol=_ROUNDING, atol=0.0)
         )

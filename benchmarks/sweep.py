@@ -1,17 +1,21 @@
 """Hot paths of the sweep: whole spaces of an averages + RSI + threshold strategy.
 
-`before` of `SweepPair` and `SweepPortfolio` is what the reports did: a run for each combination,
-its features computed for it alone, here a loop over lists (their day loop over a pandas frame took
-many times longer). `before` of `SweepSpace` is our own compiled kernel that walks bar by bar.
+`before` of `SweepDrawn` and `SweepPortfolio` is what the reports did, a run for each combination,
+its features computed for it alone, but by a plain loop over lists. `before` of `SweepSpace` is our
+own compiled kernel that walks bar by bar.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from benchmarks._registry import hot_path as _hot_path
 
 _PAIR = {"fast": (10,), "slow": (100,)}
+_WHOLE = 255_150
+_DRAWN = 11
+"""Seed of the combinations that are drawn."""
 _WITNESSES = ("bytecodes", "instructions", "memory", "cpu", "wall", "claim")
 
 
@@ -45,12 +49,12 @@ def _same(before: Any, after: Any, columns: Any) -> bool:
     untimed=(9, 90),
     claim_at=630,
 )
-class SweepPair:
-    """The combinations of one pair of averages: a loop for each → one sweep of all.
+class SweepDrawn:
+    """Combinations drawn at random from the whole space, of one asset: a run for each → one sweep.
 
-    9 (one RSI period, one exit), 90 (all exits) and 630 (all seven periods) show that the loop's
-    cost is that of a combination times their number, so that it may be carried over to the 405
-    pairs of the whole space.
+    Each number of them holds the smaller ones. What the loop would take for all 255,150 is carried
+    over from 90 and 630: that rests on both taking the same for a combination, whichever of the 405
+    pairs of averages, 7 periods and 90 limits they were drawn from.
     """
 
     params = (9, 90, 630)
@@ -58,30 +62,28 @@ class SweepPair:
 
     def setup(self, combinations: int) -> None:
         try:
+            import numpy as np
+
             from optimizer.reference.sweep import sweep as plain_sweep
             from optimizer.sweep import COLUMNS, DEFAULT_SPACE, sweep
         except ImportError as error:
             raise NotImplementedError(str(error)) from None
         self.sweep, self.plain, self.columns = sweep, plain_sweep, COLUMNS
-        self.space = {**DEFAULT_SPACE, **_PAIR}
-        if combinations < 630:
-            self.space["rsi"] = (14,)
-        if combinations == 9:
-            self.space["exit"] = (70,)
+        drawn = np.random.default_rng(_DRAWN).choice(_WHOLE, 630, replace=False)
+        self.chosen = drawn[:combinations]
+        every = list(itertools.product(*DEFAULT_SPACE.values()))
+        assert len(every) == _WHOLE
+        self.trials = [
+            (*every[number][:3], *map(float, every[number][3:])) for number in self.chosen
+        ]
         self.close = _microsoft()
         self.prices = self.close.tolist()
-        self.trials = [
-            (10, 100, rsi, float(entry), float(leave))
-            for rsi in self.space["rsi"]
-            for entry in self.space["entry"]
-            for leave in self.space["exit"]
-        ]
 
     def before(self, combinations: int) -> Any:
         return self.plain(self.prices, self.trials)
 
     def after(self, combinations: int) -> Any:
-        return self.sweep(self.close, self.space)
+        return self.sweep(self.close, combinations=self.chosen)
 
     def agree(self, before: Any, after: Any) -> bool:
         return len(before) == len(after) and _same(before, after, self.columns)
@@ -97,9 +99,13 @@ class SweepPair:
     claim_at="all",
 )
 class SweepSpace:
-    """All 255,150 combinations, or a part: bar by bar, compiled → from entry to exit to entry."""
+    """All 255,150 combinations, or a part: bar by bar, compiled → from entry to exit to entry.
 
-    params = ("part", "all")
+    2,430 of them fit into one chunk of the sweep; 17,010 take several. Threads are as many as there
+    are cores to run on, which is one where a process is pinned.
+    """
+
+    params = ("part", "chunks", "all")
     param_names = ("space",)
 
     def setup(self, space: str) -> None:
@@ -112,6 +118,8 @@ class SweepSpace:
         self.space = dict(DEFAULT_SPACE)
         if space == "part":
             self.space |= {"fast": (10,), "rsi": (14,)}
+        if space == "chunks":
+            self.space["fast"] = (10,)
 
     def before(self, space: str) -> Any:
         return self.sweep(self.close, self.space, engine="bars")

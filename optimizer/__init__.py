@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from optimizer.stores.sqlite import SqliteStore as SqliteStore
     from optimizer.sweep import HeatMap as HeatMap
     from optimizer.sweep import SweepInterrupted as SweepInterrupted
+    from optimizer.sweep import SweepRefused as SweepRefused
     from optimizer.sweep import SweepResult as SweepResult
     from optimizer.sweep import sweep_portfolio as sweep_portfolio
 
@@ -84,6 +85,7 @@ _ROOMS = {
     "Statistics": "optimizer.backtest.statistics",
     "StudyFeatures": "optimizer.backtest.feature_study",
     "SweepInterrupted": "optimizer.sweep",
+    "SweepRefused": "optimizer.sweep",
     "SweepResult": "optimizer.sweep",
     "TTLCache": "optimizer.caching",
     "Tracker": "optimizer.backtest.tracker",

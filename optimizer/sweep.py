@@ -15,13 +15,13 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from optimizer._compat import SlowFallbackWarning, available
+from optimizer._sweep_threads import Interrupts, in_threads, in_turn
 from optimizer.backtest import _tradable
 from optimizer.backtest._labels import read_close
 from optimizer.backtest._sweep_engines import (
@@ -32,16 +32,14 @@ from optimizer.backtest._sweep_engines import (
     read_prices,
 )
 from optimizer.backtest._sweep_heatmap import HeatMap
-from optimizer.backtest._sweep_portfolio import PlainPortfolioEngine, PortfolioEngine
-from optimizer.backtest._sweep_result import (
-    COLUMNS,
-    COUNTED,
-    MEASURED,
-    SweepResult,
-    compacted,
+from optimizer.backtest._sweep_portfolio import (
+    PlainPortfolioEngine,
+    PortfolioEngine,
+    Refused,
+    ends_of_months,
 )
+from optimizer.backtest._sweep_result import COLUMNS, SweepResult, compacted, new_columns
 from optimizer.backtest._sweep_space import DEFAULT_SPACE, Indexes, Parameters, chunk_of
-from optimizer.backtest.prices import month_ends
 from optimizer.backtest.tracker import CapitalMode
 from optimizer.errors import PriceError
 from optimizer.space import SearchSpace
@@ -51,6 +49,7 @@ __all__ = [
     "DEFAULT_SPACE",
     "HeatMap",
     "SweepInterrupted",
+    "SweepRefused",
     "SweepResult",
     "sweep",
     "sweep_portfolio",
@@ -73,7 +72,26 @@ class SweepInterrupted(KeyboardInterrupt):
         super().__init__(
             f"interrupted after {len(result)} of {asked} combinations; `.result` has them"
         )
-        self.result = result
+        self.result, self._asked = result, asked
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.result, self._asked)
+
+
+class SweepRefused(PriceError):
+    """A combination that cannot be traded on ended a sweep; what was finished is kept.
+
+    Attributes:
+        number: of the combination, its index in `space.grid()`.
+        result: the finished combinations, in order.
+    """
+
+    def __init__(self, message: str, number: int, result: SweepResult) -> None:
+        super().__init__(message)
+        self.number, self.result = number, result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.number, self.result)
 
 
 def sweep(
@@ -113,12 +131,16 @@ def sweep(
     Cost: "events" takes a step per trade and some passes over the bars per feature; "bars" and
     "cuda" take a step per bar and combination. Memory: 64 bytes per combination for the columns,
     and at most 64 MB beside them while there are fewer than about 100,000 bars, whatever the size
-    of the space.
+    of the space and the number of threads: where features of all windows and threads would take
+    more, fewer threads run.
+
+    Ctrl-C counts when the chunks that run are finished, and however often it is pressed, they are
+    among what is kept.
 
     Parameters
     ----------
     close
-        (T,) prices above 0, without gaps.
+        (T,) prices of at least 1e-200, without gaps.
     space
         The values of `fast`, `slow` (windows of the averages) and `rsi` (its period), in bars, and
         of `entry` and `exit` (limits of the RSI, 0 to 100): a `SearchSpace`, or a mapping of these
@@ -148,9 +170,10 @@ def sweep(
     PriceError
         A price or setting that cannot be traded on, with its place.
     SpaceError
-        A space with other parameters or without end, or a combination that is not in it.
+        A space with other parameters or without end, a combination that is not in it, or more of
+        them than there is memory for.
     SweepInterrupted
-        Ctrl-C; it carries what was finished.
+        Ctrl-C; it carries what was finished, nothing while the engine is being made.
 
     Examples
     --------
@@ -165,7 +188,7 @@ def sweep(
     indexes = parameters.choose(combinations)
     fee = _tradable.money(1.0, fee_rate, 0.0, 0.0, "equity")[1]
     lag, threads = _tradable.lag(lag), _threads(threads)
-    chosen = _engine(engine)(prices, parameters, fee, lag, threads)
+    chosen = functools.partial(_engine(engine), prices, parameters, fee, lag, threads)
     return _run(chosen, parameters, indexes, threads, progress)
 
 
@@ -225,13 +248,15 @@ def sweep_portfolio(
     ------
     PriceError, SpaceError, SweepInterrupted
         As `sweep` and `track_trades`.
+    SweepRefused
+        A combination whose equity leaves the range of floats; it carries what was finished.
     """
     values, labels = read_close(close)
     prices = _tradable.floats(values, "close")
     if rebalance_bars is None:
         if labels is None or labels.days is None:
             raise PriceError("close has no dates; pass rebalance_bars, such as range(20, T, 21)")
-        rebalance_bars = month_ends(np.asarray(labels.bars, "datetime64[D]"))
+        rebalance_bars = ends_of_months(labels.bars)
     bars = _tradable.integers(rebalance_bars)
     _tradable.check_shapes(prices, bars, np.empty((len(bars), prices.shape[1])))
     _tradable.check_values(prices, bars, np.empty((0, prices.shape[1])), labels)
@@ -243,11 +268,9 @@ def sweep_portfolio(
     names = "capital", "fee_rate", "slippage_rate", "fixed_fee"
     settings: dict[str, Any] = dict(zip(names, money, strict=True))
     settings |= {"lag": _tradable.lag(lag), "capital_mode": capital_mode}
-    chosen: Engine
-    if available("numba"):
-        chosen = PortfolioEngine(prices, bars, parameters, share, settings, threads)
-    else:
-        chosen = PlainPortfolioEngine(prices, bars, parameters, share, settings)
+    compiled = available("numba")
+    engine: Callable[..., Engine] = PortfolioEngine if compiled else PlainPortfolioEngine
+    chosen = functools.partial(engine, prices, bars, parameters, share, settings, threads)
     return _run(chosen, parameters, indexes, threads, progress)
 
 
@@ -311,68 +334,49 @@ def _gpu() -> bool:
 
 
 def _run(
-    engine: Engine,
+    make: Callable[[], Engine],
     parameters: Parameters,
     indexes: Indexes,
     threads: int,
     progress: Progress | None,
 ) -> SweepResult:
-    """Run all combinations; on Ctrl-C, raise with those of the chunks that are finished."""
+    """Run all combinations; where that is cut short, raise with those of the finished chunks."""
     asked = len(indexes)
-    counts = np.empty((len(COUNTED), asked), np.int32)
-    measures = np.empty((len(MEASURED), asked))
-    starts = range(0, asked, engine.chunk)
-    finished = bytearray(len(starts))
+    counts, measures = new_columns(asked)
+    finished, chunk, name = bytearray(), 1, "nothing"
 
-    def work(number: int) -> int:
-        start = starts[number]
-        numbers = chunk_of(indexes, start, min(start + engine.chunk, asked))
-        engine.run(numbers, counts, measures, start)
-        finished[number] = 1  # the last step: what is marked is complete
-        return len(numbers)
+    def kept() -> SweepResult:  # only when no chunk runs any more
+        columns = compacted(bytes(finished), chunk, indexes, counts, measures)
+        return SweepResult(parameters, *columns, name)
 
-    def tell(rows: int) -> None:
-        if progress is not None:
-            progress(rows, asked)
+    with Interrupts() as interrupts:
+        try:
+            engine = make()
+            chunk, name = engine.chunk, engine.name
+            finished = bytearray(-(-asked // chunk))
 
-    threads = min(threads, engine.threads or threads, len(starts))
-    try:
-        if threads > 1:
-            _in_threads(work, len(starts), threads, tell)
-        else:
-            _in_turn(work, len(starts), tell)
-    except KeyboardInterrupt:
-        kept, counts, measures = compacted(finished, engine.chunk, indexes, counts, measures)
-        result = SweepResult(parameters, kept, counts, measures, engine.name)
-        raise SweepInterrupted(result, asked) from None
-    return SweepResult(parameters, indexes, counts, measures, engine.name)
+            def work(number: int) -> int:
+                start = number * chunk
+                numbers = chunk_of(indexes, start, min(start + chunk, asked))
+                engine.run(numbers, counts, measures, start)
+                finished[number] = 1  # the last step: what is marked is complete
+                return len(numbers)
 
+            def tell(rows: int) -> None:
+                if progress is not None:
+                    progress(rows, asked)
+                if interrupts.came:
+                    raise KeyboardInterrupt
 
-def _in_turn(work: Callable[[int], int], n: int, tell: Callable[[int], None]) -> None:
-    rows = 0
-    for number in range(n):
-        rows += work(number)
-        tell(rows)
-
-
-def _in_threads(
-    work: Callable[[int], int], n: int, threads: int, tell: Callable[[int], None]
-) -> None:
-    """Each chunk in one of the threads; two per thread wait or run at a time."""
-    rows = 0
-    numbers = iter(range(n))
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="sweep")
-    try:
-        running: set[Future[int]] = set()
-        while True:
-            for number in numbers:
-                running.add(pool.submit(work, number))
-                if len(running) >= 2 * threads:
-                    break
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            rows += sum(future.result() for future in done)
-            tell(rows)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+            if interrupts.came:
+                raise KeyboardInterrupt
+            threads = min(threads, engine.threads or threads, len(finished))
+            if threads > 1:
+                in_threads(work, len(finished), threads, tell)
+            else:
+                in_turn(work, len(finished), tell)
+        except KeyboardInterrupt:
+            raise SweepInterrupted(kept(), asked) from None
+        except Refused as refused:
+            raise SweepRefused(str(refused), refused.number, kept()) from refused
+    return SweepResult(parameters, indexes, counts, measures, name)

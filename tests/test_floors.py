@@ -34,7 +34,7 @@ FLOORS = (
     ("_canonical",),
     ("signature",),
     ("stores", "sampling", "backtest"),
-    ("efficiency", "workers"),
+    ("efficiency", "workers", "_sweep_threads"),
     ("study", "sweep", "report"),
     ("__init__", "__main__"),
 )

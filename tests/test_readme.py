@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import _peers, _readme, _registry
+from benchmarks import _claims_code, _peers, _readme, _registry
 from benchmarks.gate.own import source_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+SUITES = {peers: _claims_code.suites(ROOT, peers=peers) for peers in (False, True)}
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
@@ -29,7 +30,7 @@ def test_a_changed_figure_is_noticed() -> None:
     assert _readme.rendered(changed) != changed
 
 
-@pytest.mark.parametrize("name", ["bench", "claims", "parity"])
+@pytest.mark.parametrize("name", ["bench", "claims", "parity", "start"])
 @pytest.mark.parametrize("command", ["store", "check"])
 def test_a_lost_block_is_told(
     name: str,
@@ -59,9 +60,12 @@ def whole_runs() -> dict[str, dict[str, Any]]:
         "findings": [{"path": name, "witness": "cpu"} for name in names],
         "baselines": {name: {"tree": "t0"} for name in names},
     }
-    claims = {"quick": False, "rows": [{"hot_path": name} for name in names]}
-    peers = {"rows": [{"hot_path": path.name} for path in _peers.load()]}
-    return {"last.json": bench, "claims.json": claims, "parity.json": peers}
+    claims: dict[str, Any] = {"quick": False, "rows": [{"hot_path": name} for name in names]}
+    peers: dict[str, Any] = {"rows": [{"hot_path": path.name} for path in _peers.load()]}
+    claims |= {"tree": "t0", "suite": SUITES[False]}
+    peers |= {"tree": "t0", "suite": SUITES[True]}
+    start = {"tree": "t0", "starts": []}
+    return {"last.json": bench, "claims.json": claims, "parity.json": peers, "start.json": start}
 
 
 @pytest.fixture(name="folder")
@@ -97,6 +101,12 @@ OTHER = sorted(path.name for path in _registry.load())[1]
         ("claims.json", "quick", True, "`nox -s claims` was red, quick or of some paths only"),
         ("claims.json", "rows", [], "`nox -s claims` was red, quick or of some paths only"),
         ("parity.json", "rows", [], "`nox -s parity` was red, quick or of some paths only"),
+        ("claims.json", "tree", "t1", "`nox -s claims` measured code t1, expected t0: run it"),
+        ("claims.json", "tree", "", "`nox -s claims` measured code of no known hash, expected t0"),
+        ("parity.json", "tree", "t1", "`nox -s parity` measured code t1, expected t0: run it"),
+        ("start.json", "tree", "t1", "`nox -s start` measured code t1, expected t0: run it"),
+        ("claims.json", "suite", "s1", "`nox -s claims` measured suites s1, expected"),
+        ("parity.json", "suite", "s1", "`nox -s parity` measured suites s1, expected"),
     ],
 )
 def test_any_other_run_is_refused_and_nothing_stored(

@@ -142,6 +142,7 @@ def test_a_space_without_sense_is_refused(change: dict[str, Any], said: str) -> 
         (range(47, -49, -48), "combination -1 was chosen"),
         (np.array([[1]]), r"shape \(1, 1\)"),
         (np.array([True]), "dtype bool"),
+        ([True, False], r"combinations\[0\] is True, .* for a mask"),
         ([0.5], r"combinations\[0\] is 0.5"),
         ([{"fast": 3}], r"combinations\[0\] is \{'fast': 3\}, which is not in the space"),
         ("all", "found the combinations 'all'"),
@@ -160,6 +161,7 @@ def test_combinations_that_are_not_there_are_refused(chosen: Any, said: str) -> 
         ([1.0, 0.0], {}, r"close\[1\] is 0.0"),
         ([1.0, math.nan], {}, r"close\[1\] is nan"),
         ([math.inf], {}, r"close\[0\] is inf"),
+        ([1.0, 5e-309], {}, r"close\[1\] is 5e-309; expected prices of at least 1e-200"),
         ([], {}, r"close has shape \(0,\)"),
         ([[1.0, 2.0]], {}, r"close has shape \(1, 2\)"),
         ([1.0], {"fee_rate": 1.0}, "fee_rate is 1.0"),
@@ -254,7 +256,7 @@ def test_chunks_that_finished_out_of_order_are_kept_too(monkeypatch: pytest.Monk
         real(self, numbers, *rest)
 
     monkeypatch.setattr(_sweep_engines.EventEngine, "run", broken)
-    monkeypatch.setattr(module, "_in_turn", _all_but_the_broken)
+    monkeypatch.setattr(module, "in_turn", _all_but_the_broken)
     with pytest.raises(SweepInterrupted) as caught:
         sweep(CLOSE, SPACE, threads=1)
     result = caught.value.result

@@ -4,9 +4,8 @@ It does the arithmetic of its plain twin in `optimizer.reference`, operation for
 `fastmath`: it would reorder sums and delete the NaN tests. The kernel and all it calls stay in this
 one file, because numba's disk cache notices changes to this file only.
 
-No processor foresees which way an asset is traded, so there are no branches for it: assets go in
-blocks of `LANES`, several per instruction, every case is computed, and the right one picked. Only
-chains (cash, sums over the assets, running numbers) go asset by asset.
+No processor foresees which way an asset is traded, so there are no branches: assets go in blocks of
+`LANES`, every case is computed, and the right one picked; only chains (cash, sums) go one by one.
 """
 
 # mypy: disable-error-code="untyped-decorator"
@@ -260,10 +259,8 @@ def _mark(
 
 @_inline
 def _note(bar: int, equity: float, exposure: float, equities: Floats, loads: Floats) -> bool:
-    """Write down what a bar is worth; True if that is beyond the range of floats.
-
-    That covers infinite prices: even a quantity of 0 times infinity is NaN.
-    """
+    """Write down what a bar is worth; True if that is beyond the range of floats."""
+    # So are infinite prices: even a quantity of 0 times infinity is NaN.
     equities[np.uintp(bar)] = equity
     loads[np.uintp(bar)] = exposure / equity if equity > 0.0 else np.nan
     return not abs(equity) < np.inf
@@ -353,7 +350,7 @@ def track_trades(
     one record per asset more than there are weights. `high` and `low` are both None or both checked
     before; `lag` is None or 1, `fixed_fee` None or above 0. REFUSED: a bar out of order or range, a
     price or weight that cannot be traded on, or an equity that overflowed. The caller looks for the
-    place; what was filled then means nothing.
+    place; of what was filled then only the equity up to its first overflow means something.
     """
     n_bars, n_assets = close.shape
     _start(book)
@@ -376,6 +373,8 @@ def track_trades(
         if not trades_on:
             break
         equity = equities[bar]
+        if not abs(equity) < np.inf:  # now: after the trades of the bar it may be finite again
+            return 0, REFUSED
         base = equity if on_equity else capital
         held = exposure = 0.0
         for at in range(book.shape[0]):

@@ -181,6 +181,8 @@ def _rows(wanted: Any, name: str, labels: Labels | None) -> NDArray[np.int64]:
             f"{name} names bars, but close has no labels; pass close as a frame as well, or "
             f"rebalance_bars as row numbers of close"
         )
+    if is_frame(wanted):
+        wanted = wanted.array  # by place: a Series counts by an index of its own
     rows = _found(wanted, name, labels.bars)
     for at in np.flatnonzero(rows < 0)[:1]:
         raise PriceError(
@@ -198,10 +200,21 @@ def _rows(wanted: Any, name: str, labels: Labels | None) -> NDArray[np.int64]:
 def _found(wanted: Any, name: str, bars: Any) -> NDArray[np.int64]:
     """The row of each wanted label, -1 where there is none."""
     if hasattr(bars, "get_indexer"):
+        if _is_text(wanted) and getattr(bars.dtype, "kind", "O") == "M":
+            # pandas takes no text for dates here; by the local clock where there is a time zone
+            wanted = type(bars)(_dates(wanted, name), tz=bars.tz)
         return np.asarray(bars.get_indexer(wanted), np.int64)
     wanted = _dates(wanted, name) if bars.dtype.kind == "M" else np.asarray(wanted)
     rows = np.minimum(np.searchsorted(bars, wanted), len(bars) - 1)
     return np.where(bars[rows] == wanted, rows, -1).astype(np.int64, copy=False)
+
+
+def _is_text(wanted: Any) -> bool:
+    array = np.asarray(wanted)
+    return bool(array.size) and (
+        array.dtype.kind == "U"
+        or (array.dtype.kind == "O" and all(isinstance(label, str) for label in array.flat))
+    )
 
 
 def _dates(values: Any, name: str) -> NDArray[np.datetime64]:

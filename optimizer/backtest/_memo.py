@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable
+import types
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.caching import LRUCache
 from optimizer.errors import CacheError
@@ -199,21 +201,58 @@ class Memo(LRUCache[Hashable, _Kept]):
 
 
 def size_of(value: Any) -> int:
-    """About the bytes that a result keeps alive: arrays with what they are a part of, tables.
+    """About the bytes that a result keeps alive; what is there twice counts once.
 
-    Containers and dataclasses count what they hold; anything else its own size alone.
+    Arrays count with what they are a part of. Containers count what they hold, and so do objects
+    whose class is written in Python; what says its own size is believed, as pandas' tables, texts
+    included. Functions, classes and modules are there anyway.
     """
-    if isinstance(value, np.ndarray):
-        owner = value
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        return sys.getsizeof(owner) + (0 if owner.flags.owndata else owner.nbytes)
-    if isinstance(value, (tuple, list, set, frozenset)):
-        return sys.getsizeof(value) + sum(map(size_of, value))
-    if isinstance(value, dict):
-        return sys.getsizeof(value) + sum(size_of(k) + size_of(v) for k, v in value.items())
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [one.name for one in dataclasses.fields(value)]
-        return sys.getsizeof(value) + sum(size_of(getattr(value, name, None)) for name in names)
-    # A table of pandas says its size to getsizeof, texts included.
-    return sys.getsizeof(value)
+    if type(value) is np.ndarray and not value.dtype.hasobject:
+        return _owner_bytes(_owner(value))
+    total = 0
+    seen: dict[int, Any] = {}  # kept, so that no number is given out again
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, np.ndarray):
+            one = _owner(one)
+        if id(one) in seen or isinstance(one, _THERE_ANYWAY):
+            continue
+        seen[id(one)] = one
+        total += _owner_bytes(one) if isinstance(one, np.ndarray) else sys.getsizeof(one)
+        todo.extend(_held(one))
+    return total
+
+
+_THERE_ANYWAY = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
+
+
+def _owner(array: NDArray[Any]) -> NDArray[Any]:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _owner_bytes(owner: NDArray[Any]) -> int:
+    return sys.getsizeof(owner) + (0 if owner.flags.owndata else owner.nbytes)
+
+
+def _held(one: Any) -> Iterable[Any]:
+    """What an object holds that its own size does not tell."""
+    if isinstance(one, np.ndarray):
+        return one.reshape(-1).tolist() if one.dtype == np.object_ else ()
+    if isinstance(one, (tuple, list, set, frozenset, deque)):
+        return one
+    if isinstance(one, dict):
+        return [*one, *one.values()]
+    plain: Any = object.__sizeof__
+    if type(one).__sizeof__ is not plain:
+        return ()
+    held = list(getattr(one, "__dict__", {}).values())
+    for kind in type(one).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            private = name.startswith("__") and not name.endswith("__")
+            full = f"_{kind.__name__.lstrip('_')}{name}" if private else name
+            held.append(getattr(one, full, None))
+    return held

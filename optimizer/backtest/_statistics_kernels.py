@@ -24,6 +24,8 @@ Records = NDArray[np.void]
 Record = Any  # one element of Records: numba lets its fields be read and set as attributes
 
 OPEN, REDUCED = 0, 1
+FINE, REFUSED = False, True
+LEAST_SQUARES = 1e-280  # below it single squares lose digits, or all of them
 DAYS_PER_MONTH = 365.2425 / 12.0
 
 _COUNTS = ("trades", "round_trips", "open_trades", "winners", "losers")
@@ -31,6 +33,7 @@ _RUNS = ("wins", "win_streak", "defeats", "loss_streak")
 _TOTALS = (
     *("net", "gross", "fees", "slippage", "open_pnl", "profits", "losses", "returns"),
     *("mfe", "mae", "load", "bars", "days", "net_squares", "return_squares"),
+    *("net_scale", "return_scale"),
 )
 _MOST = ("most_net", "most_return", "most_load", "most_bars", "most_days")
 _LEAST = ("least_net", "least_return", "least_bars", "least_days")
@@ -40,11 +43,14 @@ _FIELDS += [(name, "f8") for name in _TOTALS + _MOST + _LEAST]
 SUMS_DTYPE = np.dtype((np.record, _FIELDS))
 
 _inline = numba.njit(error_model="numpy", forceinline=True)
+_seldom = numba.njit(error_model="numpy")
 
 
 @_inline
 def _start(sums: Record) -> None:
     """Counts and totals are 0 already."""
+    sums.net_scale = 1.0
+    sums.return_scale = 1.0
     sums.most_net = -np.inf
     sums.most_return = -np.inf
     sums.most_load = -np.inf
@@ -160,15 +166,46 @@ def _add_squares(
 
 
 @_inline
+def _out_of_range(squares: float, least: float, most: float) -> bool:
+    return least < most and not LEAST_SQUARES < squares < np.inf
+
+
+@_seldom
+def _scale_squares(
+    sums: Record, column: int, trades: Records, mean_net: float, mean_return: float
+) -> None:
+    """Sum squares that left the range of floats anew, of distances over the largest figure."""
+    nets = _out_of_range(sums.net_squares, sums.least_net, sums.most_net)
+    profits = _out_of_range(sums.return_squares, sums.least_return, sums.most_return)
+    if nets:
+        sums.net_squares = 0.0
+        sums.net_scale = _more(abs(sums.most_net), abs(sums.least_net))
+    if profits:
+        sums.return_squares = 0.0
+        sums.return_scale = _more(abs(sums.most_return), abs(sums.least_return))
+    for at in range(trades.shape[0]):
+        trade = trades[at]
+        own = 1 if trade.side > 0 else 2
+        if trade.status == OPEN or (column != 0 and column != own):
+            continue
+        if nets:
+            distance = (trade.net_pnl - mean_net) / sums.net_scale
+            sums.net_squares += distance * distance
+        if profits:
+            distance = (_entry_return(trade) - mean_return) / sums.return_scale
+            sums.return_squares += distance * distance
+
+
+@_inline
 def _ratio(value: float, by: float) -> float:
     return value / by if by > 0.0 else np.nan
 
 
 @_inline
-def _spread(squares: float, trades: float, least: float, most: float) -> float:
+def _spread(squares: float, scale: float, trades: float, least: float, most: float) -> float:
     if trades < 2.0:
         return np.nan
-    return math.sqrt(squares / (trades - 1.0)) if least < most else 0.0
+    return scale * math.sqrt(squares / (trades - 1.0)) if least < most else 0.0
 
 
 @_inline
@@ -197,8 +234,10 @@ def _fill_ratios(row: Floats, sums: Record) -> None:
     mean_profit = _ratio(sums.profits, winners)
     mean_loss = _ratio(sums.losses, losers)
     mean_net = _ratio(sums.net, trades)
-    deviation = _spread(sums.net_squares, trades, sums.least_net, sums.most_net)
-    scatter = _spread(sums.return_squares, trades, sums.least_return, sums.most_return)
+    deviation = _spread(sums.net_squares, sums.net_scale, trades, sums.least_net, sums.most_net)
+    scatter = _spread(
+        sums.return_squares, sums.return_scale, trades, sums.least_return, sums.most_return
+    )
     gain_part = winners / trades * mean_profit if winners > 0.0 else 0.0
     loss_part = losers / trades * mean_loss if losers > 0.0 else 0.0
     row[15] = mean_profit
@@ -273,15 +312,23 @@ def _portfolio(row: Floats, equity: Floats, margin_load: Floats, capital: float)
 def trade_statistics(
     trades: Records, equity: Floats, margin_load: Floats, capital: float, days: Floats,
     table: Floats, portfolio: Floats,
-) -> None:  # fmt: skip
-    """Fill the rows All, Long and Short of `table`, and `portfolio`.
+) -> bool:  # fmt: skip
+    """Fill the rows All, Long and Short of `table`, and `portfolio`; returns FINE or REFUSED.
 
     Rows of `table` are in the order of `TradeFigures`. `days` is empty where bars bear no dates.
+    REFUSED: no bar, curves or days of other lengths, a capital that is not above 0 or infinite, or
+    a trade whose bars have no day. The caller looks for the place; nothing was read out of bounds.
     """
+    n_days, n_bars = np.uintp(days.shape[0]), equity.shape[0]
+    dated = days.shape[0] > 0
+    if n_bars == 0 or margin_load.shape[0] != n_bars or (dated and days.shape[0] != n_bars):
+        return REFUSED
+    if not 0.0 < capital < np.inf:
+        return REFUSED
+    outside = False
     sums = np.zeros(3, SUMS_DTYPE)
     for column in range(3):
         _start(sums[column])
-    dated = days.shape[0] > 0
     for at in range(trades.shape[0]):
         trade = trades[at]
         side = sums[1 if trade.side > 0 else 2]
@@ -289,7 +336,13 @@ def trade_statistics(
             side.open_trades += 1
             side.open_pnl += trade.net_pnl
             continue
-        held = days[trade.exit_bar] - days[trade.entry_bar] if dated else 0.0
+        # Unsigned, as a negative index would be counted from the end.
+        entry, end = np.uintp(trade.entry_bar), np.uintp(trade.exit_bar)
+        held = 0.0
+        if entry < n_days and end < n_days:
+            held = days[end] - days[entry]
+        else:
+            outside |= dated
         _add(side, trade, held)
         _run_on(sums[0], trade.net_pnl)
         _run_on(side, trade.net_pnl)
@@ -306,9 +359,15 @@ def trade_statistics(
             profit = _entry_return(trade)
             _add_squares(sums[0], trade, mean_nets[0], mean_returns[0], profit)
             _add_squares(sums[own], trade, mean_nets[own], mean_returns[own], profit)
+    for column in range(3):
+        side = sums[column]
+        nets = _out_of_range(side.net_squares, side.least_net, side.most_net)
+        if nets or _out_of_range(side.return_squares, side.least_return, side.most_return):
+            _scale_squares(side, column, trades, mean_nets[column], mean_returns[column])
     months = days[days.shape[0] - 1] / DAYS_PER_MONTH if dated else 0.0
     for column in range(3):
         _fill_sums(table[column], sums[column])
         _fill_ratios(table[column], sums[column])
         _fill_extents(table[column], sums[column], months, dated)
     _portfolio(portfolio, equity, margin_load, capital)
+    return REFUSED if outside else FINE

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from optimizer.backtest._arrays import read_floats
 from optimizer.backtest._sweep_features import FeatureRows, Rows, feature_of
-from optimizer.backtest._sweep_ranges import range_tables
+from optimizer.backtest._sweep_ranges import range_tables, table_bytes
 from optimizer.backtest._sweep_space import NAMES, Parameters
 from optimizer.errors import PriceError
 from optimizer.reference import sweep as reference
@@ -27,6 +27,10 @@ MOST_BYTES = 60 * 2**20
 
 FEATURE_BYTES = MOST_BYTES // 4
 _SLOT_BYTES = MOST_BYTES // 4
+_FULL_CHUNKS = 5
+"""As many of the largest chunks run beside each other; with more threads they are smaller."""
+LEAST_PRICE = 1e-200
+"""An equity over a price is a float as long as it is not beyond 1e108."""
 _CHUNK_STEPS = {"events": 2**26, "bars": 2**24, "plain": 2**16, "cuda": 2**30}
 """Combinations x bars of a chunk: enough to do, and soon done when it is to stop."""
 
@@ -77,7 +81,12 @@ def read_prices(close: ArrayLike) -> Floats:
             f"close has shape {prices.shape}; expected (T,), the prices of one asset: pass one "
             f"column, or use sweep_portfolio"
         )
-    for bar in np.flatnonzero(~((prices > 0.0) & (prices < math.inf)))[:1]:
+    for bar in np.flatnonzero(~((prices >= LEAST_PRICE) & (prices < math.inf)))[:1]:
+        if 0.0 < prices[bar] < math.inf:
+            raise PriceError(
+                f"close[{bar}] is {prices[bar]}; expected prices of at least {LEAST_PRICE}: "
+                f"multiply all of them by a power of 2, which changes no result"
+            )
         raise PriceError(
             f"close[{bar}] is {prices[bar]}; expected a price above 0 at every bar: leave out the "
             f"bars without one"
@@ -98,10 +107,17 @@ class OneAsset:
         self, close: Floats, parameters: Parameters, fee_rate: float, lag: int, threads: int
     ) -> None:
         self.close, self.parameters, self.fee_rate, self.lag = close, parameters, fee_rate, lag
-        self.chunk = max(1, min(self.largest_chunk, _CHUNK_STEPS[self.name] // len(close)))
+        most_bytes = min(FEATURE_BYTES, self._room() * 3 // 8)
         self._features = FeatureRows(
-            self._feature, parameters.values, len(close), FEATURE_BYTES, threads
+            self._feature, parameters.values, len(close), most_bytes, self.threads or threads
         )
+        self.threads = self._features.threads
+        largest = min(self.largest_chunk, self.largest_chunk * _FULL_CHUNKS // self.threads)
+        self.chunk = max(1, min(largest, _CHUNK_STEPS[self.name] // len(close)))
+
+    def _room(self) -> int:
+        """Bytes that are left for features and the like."""
+        return MOST_BYTES
 
     def _feature(self, name: str, window: int) -> Floats:
         return late(feature_of(name, window, self.close), self.lag)
@@ -150,8 +166,11 @@ class EventEngine(OneAsset):
     ) -> None:
         super().__init__(close, parameters, fee_rate, lag, threads)
         self._ranges = range_tables(close)
-        self._slot_bytes = _SLOT_BYTES // threads
+        self._slot_bytes = min(_SLOT_BYTES, self._room() // 4) // self.threads
         self._own = threading.local()
+
+    def _room(self) -> int:
+        return max(0, MOST_BYTES - table_bytes(len(self.close)))
 
     def _sweep(
         self, rows: Rows, places: Ints, digits: Ints, counts: Counts, measures: Floats, start: int

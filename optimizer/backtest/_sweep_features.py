@@ -18,6 +18,9 @@ Ints = NDArray[np.int64]
 Rows = tuple[Floats, Floats, Floats]
 """Rows of the fast average, the slow average and the RSI."""
 
+_ROWS_IN_THE_MAKING = 3
+"""A row, the same some bars later, and what is kept of it while it is computed."""
+
 
 def feature_of(name: str, window: int, close: Floats) -> Floats:
     """The feature that a parameter chooses, at each bar; NaN where there are too few bars."""
@@ -33,13 +36,16 @@ class FeatureRows:
     Where there is room for every value's row, a row is made when it is first needed and stays.
     Else each chunk gets a copy of its rows, and those used last are kept. Thread-safe.
 
+    Attributes:
+        threads: how many chunks may run at the same time, so that all stay within their bytes.
+
     Args:
         make: from the name and value of a parameter to its row.
         values: name -> values, as in `Parameters`.
         length: of a row.
-        most_bytes: for all rows; else for those that are kept, and again for those of the chunks
-            that run at the same time.
-        threads: how many chunks may.
+        most_bytes: for all rows; else half of what those take that are kept, and those of the
+            chunks that run at the same time.
+        threads: how many chunks shall, at most.
     """
 
     def __init__(
@@ -53,7 +59,8 @@ class FeatureRows:
         self._make = make
         self._values = [values[name] for name in WINDOWS]
         most_rows = most_bytes // (8 * max(1, length))
-        self._most_of_chunk = max(len(WINDOWS), most_rows // threads)
+        self._length = length
+        self.threads = threads
         self._lock = threading.Lock()
         sizes = [len(one) for one in self._values]
         self._all: Rows | None = None
@@ -61,8 +68,12 @@ class FeatureRows:
             fast, slow, strength = (np.empty((size, length)) for size in sizes)
             self._all = fast, slow, strength
             self._made = [np.zeros(size, np.bool_) for size in sizes]
-        else:
-            self._kept: LRUCache[tuple[int, int], Floats] = LRUCache(max(1, most_rows))
+            return
+        least = len(WINDOWS) + _ROWS_IN_THE_MAKING  # of a chunk of one combination
+        self.threads = max(1, min(threads, most_rows * 2 * 3 // 4 // least))
+        of_chunks = max(most_rows, least * self.threads)
+        self._most_of_chunk = max(len(WINDOWS), of_chunks // self.threads - _ROWS_IN_THE_MAKING)
+        self._kept: LRUCache[tuple[int, int], Floats] = LRUCache(max(1, 2 * most_rows - of_chunks))
 
     def rows(self, digits: Ints) -> tuple[Rows, Ints] | None:
         """The rows of a chunk, and for each combination (3, n) which; None if they are too many."""
@@ -74,10 +85,10 @@ class FeatureRows:
         found = [np.unique(digits[axis], return_inverse=True) for axis in range(len(WINDOWS))]
         if sum(len(places) for places, _ in found) > self._most_of_chunk:
             return None
-        fast, slow, strength = (
-            np.stack([self._row(axis, int(place)) for place in places])
-            for axis, (places, _) in enumerate(found)
-        )
+        fast, slow, strength = (np.empty((len(places), self._length)) for places, _ in found)
+        for axis, into in enumerate((fast, slow, strength)):
+            for at, place in enumerate(found[axis][0].tolist()):
+                into[at] = self._row(axis, place)  # one at a time: no list of rows beside them
         return (fast, slow, strength), np.stack([inverse for _, inverse in found])
 
     def _fill(self, axis: int, places: Ints) -> None:

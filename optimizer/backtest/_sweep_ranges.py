@@ -43,6 +43,11 @@ def range_tables(close: Floats) -> tuple[Floats, Floats]:
     return np.stack([table[: len(close)] for table in inner]), np.stack(outer)
 
 
+def table_bytes(n_bars: int) -> int:
+    """What the tables take, about: those over blocks are small beside the others."""
+    return (LEVELS + 2) * 3 * 8 * n_bars
+
+
 def _levels(source: Floats, n_levels: int) -> list[Floats]:
     """The levels of (n, 3) entries, each (n, 3)."""
     tables = []

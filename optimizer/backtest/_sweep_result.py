@@ -26,6 +26,8 @@ MEASURED = (
 COLUMNS = COUNTED + MEASURED
 _BLOCK = 2**16
 """Rows looked at together, so that nothing as long as the columns is made beside them."""
+_MOST_CELLS = 2**24
+"""Of a heat map; one with more cells than combinations could take all memory."""
 _SHOWN = 20
 _NAMED = ", ".join(COLUMNS)
 
@@ -160,7 +162,7 @@ class SweepResult:
             reduce: "max", "min" or "mean" of the rows that share a cell.
 
         Raises:
-            SpaceError: no such parameter, reduction or column.
+            SpaceError: no such parameter, reduction or column, or too many cells.
         """
         for name in (x, y):
             if name not in NAMES or x == y:
@@ -170,6 +172,12 @@ class SweepResult:
         if reduce not in ("max", "min", "mean"):
             raise SpaceError(f"found reduce {reduce!a}, expected 'max', 'min' or 'mean'")
         values = self._parameters.values
+        if len(values[x]) * len(values[y]) > _MOST_CELLS:
+            raise SpaceError(
+                f"found {len(values[x])} values of {x!a} and {len(values[y])} of {y!a}, expected "
+                f"at most {_MOST_CELLS} cells of a heat map: choose two parameters with fewer "
+                f"values, or sweep a space with fewer"
+            )
         cells = self._reduced(x, y, column, reduce)
         return HeatMap(
             x, y, f"{column}, {reduce} over the other parameters", values[x], values[y], cells
@@ -213,26 +221,43 @@ def _texts(column: NDArray[Any]) -> list[str]:
     return [f"{value:.6g}" for value in column.tolist()]
 
 
+def new_columns(rows: int) -> tuple[Counts, Floats]:
+    """Room for the columns of so many combinations, not filled yet.
+
+    Raises:
+        SpaceError: there is not so much memory.
+    """
+    try:
+        return np.empty((len(COUNTED), rows), np.int32), np.empty((len(MEASURED), rows))
+    except (MemoryError, ValueError) as error:  # numpy's, for sizes beyond any memory
+        n_bytes = rows * (4 * len(COUNTED) + 8 * len(MEASURED))
+        raise SpaceError(
+            f"found {rows} combinations, whose columns take {n_bytes} bytes, more than there is "
+            f"memory for; choose some of them at a time: combinations=range(0, 1_000_000)"
+        ) from error
+
+
 def compacted(
-    finished: bytearray,
+    finished: bytes,
     chunk: int,
     indexes: Indexes,
     counts: Counts,
     measures: Floats,
 ) -> tuple[Indexes, Counts, Floats]:
-    """The columns of the finished chunks (1 in `finished`), moved together in place."""
-    if 0 not in finished:
+    """The columns of the finished chunks (1 in `finished`), moved together in place.
+
+    `finished` is a copy that nobody writes to, and no chunk runs any more.
+    """
+    starts = [number * chunk for number, one in enumerate(finished) if one]
+    if len(starts) == len(finished) and starts:
         return indexes, counts, measures
-    kept: Indexes = indexes[: finished.index(0) * chunk]
-    if 1 in finished[finished.index(0) :]:
-        starts = (number * chunk for number, one in enumerate(finished) if one)
+    kept: Indexes = indexes[: len(starts) * chunk]
+    if 0 in finished[: len(starts)]:
         kept = np.concatenate([chunk_of(indexes, start, start + chunk) for start in starts])
     at = 0
-    for number, one in enumerate(finished):
-        if one:
-            start = number * chunk
-            stop = min(start + chunk, counts.shape[1])
-            counts[:, at : at + stop - start] = counts[:, start:stop]
-            measures[:, at : at + stop - start] = measures[:, start:stop]
-            at += stop - start
+    for start in starts:
+        stop = min(start + chunk, counts.shape[1])
+        counts[:, at : at + stop - start] = counts[:, start:stop]
+        measures[:, at : at + stop - start] = measures[:, start:stop]
+        at += stop - start
     return kept, counts[:, :at], measures[:, :at]

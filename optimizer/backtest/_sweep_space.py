@@ -97,6 +97,11 @@ class Parameters:
         return np.fromiter(chosen, np.int64)
 
     def _number(self, at: int, combination: Any) -> int:
+        if combination is True or combination is False:  # to Python, the numbers 1 and 0
+            raise SpaceError(
+                f"combinations[{at}] is {combination}, expected a number or the parameters of a "
+                f"combination: pass np.flatnonzero(mask) for a mask"
+            )
         if not isinstance(combination, Mapping):
             with contextlib.suppress(TypeError):  # no number: it is refused below
                 return self._check(operator.index(combination))

@@ -95,8 +95,9 @@ class StudyFeatures:
 
     Precomputed features are found by the content of the data, so that two objects made of equal
     data share them: an object made in each trial is as good as one for the study. Threads may ask
-    at the same time; each bar is computed by one of them. With precompute off, a thread's window
-    that ends before its last one begins a new trial.
+    at the same time; each bar is computed by one of them. A process forked in the middle of that
+    goes on from what was finished. With precompute off, a thread's window that ends before its
+    last one begins a new trial.
 
     Memory: precomputed features stay within the bytes of the memo, 256 MB a process unless given;
     others are kept for the thread's current trial, within as much again. Cost: all data is read
@@ -241,8 +242,24 @@ class StudyFeatures:
         return digest.digest()
 
 
+class _Forks:
+    """How many forks this process is away from the first one, and a lock that none left behind."""
+
+    count = 0
+    lock = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    _Forks.count += 1
+    _Forks.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 class _Growing:
-    """A feature of the bars up to now; `grown` goes on. Safe for threads.
+    """A feature of the bars up to now; `grown` goes on. Safe for threads, and after a fork.
 
     It holds no data, which is passed in: kept features must not keep the data of a trial alive.
     """
@@ -252,6 +269,7 @@ class _Growing:
         self._bars = min(bars, shape[0] + 1)  # a window that is never full needs no room
         self._out = np.empty(shape)
         self._lock = threading.Lock()
+        self._forks = _Forks.count
         self._state: State | None = None
         self.done = 0
 
@@ -262,11 +280,20 @@ class _Growing:
     def grown(self, columns: list[Floats], stop: int) -> Floats:
         """The feature of the first bars, read-only."""
         if self.done < stop:
+            if self._forks != _Forks.count:
+                self._unlock()
             with self._lock:
                 self._grow(columns, stop)
         view = self._out[:stop]
         view.flags.writeable = False
         return view
+
+    def _unlock(self) -> None:
+        """Drop a lock that a thread may hold which the fork left behind."""
+        with _Forks.lock:
+            if self._forks != _Forks.count:
+                self._lock = threading.Lock()
+                self._forks = _Forks.count
 
     def _grow(self, columns: list[Floats], stop: int) -> None:
         begun = self.done

@@ -58,6 +58,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+_MOST_BARS = 2**31
+
 
 def rolling_mean(values: Any, window: int, *, out: Floats | None = None) -> Any:
     """The mean of the last `window` values (the simple moving average).
@@ -268,7 +270,8 @@ class FeatureStream:
     """One feature over bars that arrive bit by bit: the fast window.
 
     Promises: for any cut of the bars, what the calls return is, put together, the feature of all
-    bars, to the bit. A call that raises leaves the stream as it was. One thread at a time.
+    bars, to the bit. A call that raises leaves the stream as it was; one that is interrupted in
+    the middle (Ctrl-C) ends it, and later calls say so. One thread at a time.
 
     Cost: constant a bar and asset; what came before is not looked at again. Memory: at most
     2 x window numbers an asset; a handful for the recursive features.
@@ -283,7 +286,7 @@ class FeatureStream:
     Raises
     ------
     PriceError
-        Another name; or a number of bars that is no integer or too small.
+        Another name; or a number of bars that is no integer, too small, or 2**31 or more.
 
     Examples
     --------
@@ -296,6 +299,10 @@ class FeatureStream:
 
     def __init__(self, name: FeatureName, bars: int) -> None:
         self.bars = check_bars(name, bars)
+        if self.bars >= _MOST_BARS:  # there would be no room for them
+            raise PriceError(
+                f"{KINDS[name].bars} of {name} is {bars}; pass less than {_MOST_BARS} to a stream"
+            )
         self.name = name
         self.seen = 0
         self._state: State | None = None
@@ -316,7 +323,8 @@ class FeatureStream:
         Raises
         ------
         PriceError
-            As the feature's function; or another number of assets than before.
+            As the feature's function; another number of assets than before; or an earlier call
+            was interrupted.
         """
         if len(columns) != len(KINDS[self.name].columns):
             raise PriceError(
@@ -331,13 +339,23 @@ class FeatureStream:
                 f"the bars have shape {_shape(form)}, those before them {_shape(self._form)}; "
                 f"expected the same assets in the same order"
             )
-        if self._state is None:
-            self._state = begin(self.name, self.bars, values.shape[1])
-            self._form = form
         out = np.empty(values.shape)
-        self._state.advance([one.values for one in given], out)
+        state, self._state = self._state, None  # lost, should this be interrupted
+        if state is None:
+            state = self._begun(values.shape[1])
+        state.advance([one.values for one in given], out)
+        result = given[0].back(out)
+        self._state, self._form = state, form
         self.seen += len(values)
-        return given[0].back(out)
+        return result
+
+    def _begun(self, n_assets: int) -> State:
+        if self.seen:
+            raise PriceError(
+                f"the stream was interrupted after {self.seen} bars, and some of the next may have "
+                f"been taken; make a new one, and extend it by all bars"
+            )
+        return begin(self.name, self.bars, n_assets)
 
     def __repr__(self) -> str:
         return f"FeatureStream({self.name!r}, {self.bars}): {self.seen} bars"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+import sys
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from optimizer.backtest._memo import DEFAULT_BYTES, Memo, MemoCounters
+from optimizer.backtest._memo import DEFAULT_BYTES, Memo, MemoCounters, size_of
 from optimizer.errors import CacheError
 
 __all__ = ["Stage", "StageCache"]
@@ -31,6 +32,10 @@ class Stage(Generic[Value]):
     value: Value
     key: Hashable
 
+    def __sizeof__(self) -> int:
+        """About the bytes that a cache keeps for it: the value, and the parameters in its key."""
+        return object.__sizeof__(self) + size_of(self.value) + _own_bytes(self.key)
+
 
 class StageCache:
     """Results of the stages of a backtest: features → signals → weights → trades.
@@ -41,7 +46,9 @@ class StageCache:
 
     Promises: thread-safe; of threads that need the same stage one computes it. What a function
     raises is passed on and nothing is kept. Arrays it returns become read-only. At most `max_bytes`
-    are kept; the stage used longest ago makes room, so that one shared by many trials stays.
+    are kept, by what results and parameters say of themselves: arrays, what objects of Python
+    hold, and the sizes that other types tell. The stage used longest ago makes room, so that one
+    shared by many trials stays.
 
     A stage's function must be pure: the same inputs, the same result, from nothing that changes
     between trials. Two functions are the same if they are equal: one defined anew in each trial (a
@@ -126,16 +133,21 @@ class StageCache:
             be hashed.
         """
         try:
-            key = (
+            parts = (
                 function,
                 tuple(_key(value, at, function) for at, value in enumerate(inputs)),
                 tuple((name, _key(params[name], name, function)) for name in sorted(params)),
             )
-            hash(key)
+            # A frozenset keeps its hash, where a tuple would ask all keys within it again. And a
+            # stage that is found brings the key it was kept with, so that keys within keys are
+            # mostly one object, and equal at a glance.
+            key = frozenset((parts,))
         except TypeError as error:
             raise CacheError(f"found {function!a:.80}, expected a function ({error})") from error
-        value: Value = self._memo.result(key, lambda: _computed(function, inputs, params))
-        return Stage(value, key)
+        found: Stage[Value] = self._memo.result(
+            key, lambda: Stage(_computed(function, inputs, params), key)
+        )
+        return found
 
     def counters(self) -> MemoCounters:
         """Hits, misses, bytes and seconds saved; a snapshot."""
@@ -168,6 +180,20 @@ def _computed(
     )
     _freeze(result)
     return result
+
+
+def _own_bytes(key: Hashable) -> int:
+    """Of a stage's key, without the keys of other stages in it and what is there anyway."""
+    total = 0
+    todo: list[Any] = list(key) if isinstance(key, frozenset) else [key]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, tuple):
+            todo.extend(one)
+        elif not isinstance(one, (str, bytes, int)):
+            continue  # types, the function, and other stages' keys
+        total += sys.getsizeof(one)
+    return total
 
 
 _PLAIN = frozenset({int, bool, str, bytes, type(None)})

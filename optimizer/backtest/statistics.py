@@ -10,9 +10,16 @@ winner or loser that is not there is NaN, and so are ratios to 0, with one excep
 factor of winners without losers is infinite. Standard deviations, and what is divided by them, need
 two trades; where all trades are equal the deviation is 0 and what is divided by it NaN.
 
-The sums of All are those of Long plus those of Short, exactly. The figures are gathered by passes
-of their own over the finished records, not while trades are recorded: measured, that would cost
-more. So nobody who wants no figures pays for them, and any log can be asked for them.
+The sums of All are those of Long plus those of Short, exactly.
+
+**In how many passes.** Not in the pass that records the trades: measured, that cost more. Once the
+log is finished there are two passes over its records, sums before squares, as the squares are those
+of distances from the means, and one over the bars, for equity and margin load. So nobody who wants
+no figures pays for them, and any log can be asked for them.
+
+**Beyond the range of floats.** Standard deviations hold for money of any size: squares too large or
+too small for a float are summed anew from scaled distances, in one pass more for each column. A sum
+that is itself too large is infinite, and what is computed from it infinite, 0 or NaN.
 """
 
 from __future__ import annotations
@@ -26,6 +33,7 @@ from numpy.typing import NDArray
 
 from optimizer._compat import available
 from optimizer.backtest import _frames
+from optimizer.backtest._statistics_checks import check_log, read_log
 from optimizer.backtest._statistics_table import text_table
 from optimizer.reference import statistics as reference
 
@@ -237,24 +245,53 @@ def trade_statistics(
     capital: float,
     days: Floats | None = None,
 ) -> Statistics:
-    """The figures of a log's parts; `TradeLog.statistics` passes its own.
+    """The figures of a log's parts; of a whole log see `TradeLog.statistics`.
 
-    Pure and thread-safe. Cost: two passes over the records, one over the bars. Without numba the
-    plain twin (`optimizer.reference.statistics`) gives the same bits, with one warning.
+    Pure and thread-safe. Cost: two passes over the records, one over the bars, and some to check
+    them. Without numba the plain twin (`optimizer.reference.statistics`) gives the same bits, with
+    one warning.
 
     Args:
         trades: records of `TRADE_DTYPE`.
-        equity: (T,) float64, money.
+        equity: (T,) float64, money, at least one bar.
         margin_load: (T,) float64, ratio or NaN.
-        capital: money at the start.
+        capital: money at the start, above 0.
         days: (T,) float64, calendar days since the first bar; None where the bars bear no dates.
+
+    Raises:
+        PriceError: a part of another type or shape, a capital that is not above 0, or, where there
+            are days, a closed trade whose bars are none of the log's.
+    """
+    return figures_of(*read_log(trades, equity, margin_load, capital, days))
+
+
+def figures_of(
+    trades: NDArray[np.void],
+    equity: Floats,
+    margin_load: Floats,
+    capital: float,
+    days: Floats | None,
+) -> Statistics:
+    """`trade_statistics` of what a log holds: the kernel alone looks whether the parts fit.
+
+    Raises:
+        PriceError: as `trade_statistics`.
     """
     days = _NO_DAYS if days is None else days
     if available("numba"):
         table = np.empty((3, len(TradeFigures._fields)))
         curves = np.empty(len(PortfolioFigures._fields))
-        _kernels().trade_statistics(trades, equity, margin_load, capital, days, table, curves)
+        try:
+            refused = _kernels().trade_statistics(
+                trades, equity, margin_load, capital, days, table, curves
+            )
+        except Exception:  # numba's, or numpy's, of arrays of other types or dimensions
+            check_log(trades, equity, margin_load, capital, days)
+            raise
+        if refused:
+            check_log(trades, equity, margin_load, capital, days)
         return Statistics(table, curves)
+    check_log(trades, equity, margin_load, capital, days)
     rows, row = reference.trade_statistics(
         trades.tolist(), equity.tolist(), margin_load.tolist(), capital, days.tolist()
     )

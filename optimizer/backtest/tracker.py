@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -143,8 +145,8 @@ class Tracker:
     soon as nobody refers to its log or to an array of it any more, so a study that keeps numbers,
     not logs, allocates no array from its third trial on; a log that is kept stays as it is.
 
-    Thread-safe; threads that are to allocate nothing either need a tracker each. Pickles without
-    its memory.
+    Thread-safe; threads that are to allocate nothing either need a tracker each. A process forked
+    in the middle of another thread's run can use it. Pickles without its memory.
 
     Args:
         close: as of `track_trades`. Not copied where it is C-contiguous float64: do not write to it
@@ -195,6 +197,7 @@ class Tracker:
         self._labels = labels
         self._workspaces: list[Workspace] = []
         self._lock = threading.Lock()
+        _trackers.add(self)
 
     @property
     def labels(self) -> Labels | None:
@@ -252,6 +255,19 @@ class Tracker:
         for array in self._market:
             if array is not None:
                 array.flags.writeable = False  # pickle drops read-only flags
+        _trackers.add(self)
+
+
+_trackers: weakref.WeakSet[Tracker] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for tracker in list(_trackers):
+        tracker._lock = threading.Lock()  # the old one may be held by a thread that is not there
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 # --- the two ways to the same bytes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from optimizer.backtest import _frames
 from optimizer.backtest._labels import Labels
 from optimizer.backtest._trade_rules import broken_rule
-from optimizer.backtest.statistics import Statistics, trade_statistics
+from optimizer.backtest.statistics import Statistics, figures_of
 from optimizer.errors import TradeLogError
 
 __all__ = ["TRADE_DTYPE", "Labels", "Reason", "Status", "TradeLog"]
@@ -104,9 +104,12 @@ class TradeLog:
         Cost: two passes over the records and one over the bars; no array is allocated but the
         figures. `optimizer.backtest.statistics` defines each figure. Without numba the plain twin
         answers, with one warning.
+
+        Raises:
+            PriceError: a log made by hand whose parts do not fit, as of `trade_statistics`.
         """
         days = None if self.labels is None else self.labels.days
-        return trade_statistics(self.trades, self.equity, self.margin_load, self.capital, days)
+        return figures_of(self.trades, self.equity, self.margin_load, self.capital, days)
 
     def to_frame(self) -> Any:
         """The records as a pandas DataFrame, a row each.

@@ -12,6 +12,7 @@ from typing import Any
 
 OPEN = 0
 REDUCED = 1
+LEAST_SQUARES = 1e-280  # below it single squares lose digits, or all of them
 DAYS_PER_MONTH = 365.2425 / 12.0
 ENTRY_BAR, EXIT_BAR, BARS_HELD, SIDE, STATUS, REASON = 2, 3, 4, 5, 6, 7
 SIZE, ENTRY_PRICE, FEES, SLIPPAGE, GROSS, NET, MFE, MAE, LOAD = 8, 9, 11, 12, 13, 14, 15, 16, 17
@@ -30,6 +31,7 @@ class _Sums:
         self.most_load = self.most_bars = self.most_days = -math.inf
         self.least_bars = self.least_days = math.inf
         self.net_squares = self.return_squares = 0.0
+        self.net_scale = self.return_scale = 1.0
 
     def add(self, trade: Sequence[Any], days: float) -> None:
         """Take a closed trade, held for so many calendar days."""
@@ -68,6 +70,21 @@ class _Sums:
         return_distance = entry_return(trade) - self.returns / self.trades
         self.return_squares += return_distance * return_distance
 
+    def scale_squares(self, trades: Sequence[Sequence[Any]]) -> None:
+        """Sum squares that left the range of floats anew, of distances over the largest figure."""
+        if out_of_range(self.net_squares, self.least_net, self.most_net):
+            self.net_squares, mean = 0.0, self.net / self.trades
+            self.net_scale = max(abs(self.most_net), abs(self.least_net))
+            for trade in trades:
+                distance = (trade[NET] - mean) / self.net_scale
+                self.net_squares += distance * distance
+        if out_of_range(self.return_squares, self.least_return, self.most_return):
+            self.return_squares, mean = 0.0, self.returns / self.trades
+            self.return_scale = max(abs(self.most_return), abs(self.least_return))
+            for trade in trades:
+                distance = (entry_return(trade) - mean) / self.return_scale
+                self.return_squares += distance * distance
+
 
 class _Streaks:
     """The longest runs of winners and of losers."""
@@ -99,6 +116,8 @@ def both(long: _Sums, short: _Sums) -> _Sums:
             value = max(ours, theirs)
         elif name.startswith("least"):
             value = min(ours, theirs)
+        elif name.endswith("scale"):
+            value = 1.0
         else:
             value = 0.0 if name.endswith("squares") else ours + theirs
         setattr(all_of_them, name, value)
@@ -110,11 +129,16 @@ def ratio(value: float, by: float) -> float:
     return value / by if by > 0.0 else math.nan
 
 
-def spread(squares: float, trades: int, least: float, most: float) -> float:
+def out_of_range(squares: float, least: float, most: float) -> bool:
+    """Whether squares of figures that differ are too large for floats, or too small."""
+    return least < most and not LEAST_SQUARES < squares < math.inf
+
+
+def spread(squares: float, scale: float, trades: int, least: float, most: float) -> float:
     """Standard deviation; 0 where all are equal, NaN below two trades."""
     if trades < 2:
         return math.nan
-    return math.sqrt(squares / (trades - 1)) if least < most else 0.0
+    return scale * math.sqrt(squares / (trades - 1)) if least < most else 0.0
 
 
 def figures(sums: _Sums, streaks: _Streaks, months: float, dated: bool) -> list[float]:
@@ -122,8 +146,10 @@ def figures(sums: _Sums, streaks: _Streaks, months: float, dated: bool) -> list[
     trades, winners, losers = sums.trades, sums.winners, sums.losers
     mean_profit, mean_loss = ratio(sums.profits, winners), ratio(sums.losses, losers)
     mean_net = ratio(sums.net, trades)
-    deviation = spread(sums.net_squares, trades, sums.least_net, sums.most_net)
-    scatter = spread(sums.return_squares, trades, sums.least_return, sums.most_return)
+    deviation = spread(sums.net_squares, sums.net_scale, trades, sums.least_net, sums.most_net)
+    scatter = spread(
+        sums.return_squares, sums.return_scale, trades, sums.least_return, sums.most_return
+    )
     profit_factor = ratio(sums.profits, -sums.losses)
     if winners > 0 and losers == 0:
         profit_factor = math.inf
@@ -189,7 +215,8 @@ def trade_statistics(
 ) -> tuple[list[list[float]], list[float]]:
     """The figures of all, of the long and of the short trades, and those of the curves.
 
-    Cost: two passes over the trades, one over each curve.
+    Cost: two passes over the trades, one over each curve; more passes over the trades where
+    squares leave the range of floats.
 
     Args:
         trades: records, see `optimizer.reference.tracker.Trade`.
@@ -202,7 +229,7 @@ def trade_statistics(
         Three rows of figures, and one of the portfolio.
     """
     long, short = _Sums(), _Sums()
-    streaks = {0: _Streaks(), 1: _Streaks(), -1: _Streaks()}
+    streaks, long_streaks, short_streaks = _Streaks(), _Streaks(), _Streaks()
     for trade in trades:
         side = long if trade[SIDE] > 0 else short
         if trade[STATUS] == OPEN:
@@ -210,14 +237,18 @@ def trade_statistics(
             side.open_pnl += trade[NET]
             continue
         side.add(trade, days[trade[EXIT_BAR]] - days[trade[ENTRY_BAR]] if days else 0.0)
-        streaks[0].add(trade[NET])
-        streaks[trade[SIDE]].add(trade[NET])
+        streaks.add(trade[NET])
+        (long_streaks if trade[SIDE] > 0 else short_streaks).add(trade[NET])
     total = both(long, short)
     for trade in trades:
         if trade[STATUS] != OPEN:
             total.add_squares(trade)
             (long if trade[SIDE] > 0 else short).add_squares(trade)
+    closed = [trade for trade in trades if trade[STATUS] != OPEN]
+    total.scale_squares(closed)
+    long.scale_squares([trade for trade in closed if trade[SIDE] > 0])
+    short.scale_squares([trade for trade in closed if not trade[SIDE] > 0])
     months = days[-1] / DAYS_PER_MONTH if days else 0.0
-    columns = ((total, streaks[0]), (long, streaks[1]), (short, streaks[-1]))
+    columns = ((total, streaks), (long, long_streaks), (short, short_streaks))
     table = [figures(sums, runs, months, bool(days)) for sums, runs in columns]
     return table, portfolio_figures(equity, margin_load, capital)

@@ -165,6 +165,13 @@ def portfolio_run(
     return summary(records, equities, loads, capital)
 
 
+def _ratio(gain: float, value: float) -> float:
+    """Their quotient; of a value so small that it is 0, as compiled code divides."""
+    if value:
+        return gain / value
+    return math.copysign(math.inf, gain) if gain else math.nan
+
+
 def summary(
     records: Iterable[Trade], equities: Sequence[float], loads: Iterable[float], capital: float
 ) -> Row:
@@ -173,7 +180,7 @@ def summary(
     for record in records:
         status, size, entry_price, net_pnl = record[6], record[8], record[9], record[14]
         if status == CLOSED:
-            returns.add(net_pnl / (entry_price * size))
+            returns.add(_ratio(net_pnl, entry_price * size))
     peak, worst, exposure, counted = capital, 1.0, 0.0, 0
     for equity, load in zip(equities, loads, strict=True):
         if equity > peak:

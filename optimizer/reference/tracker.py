@@ -1,7 +1,9 @@
 """The plain twin of the trade tracker: one loop over lists.
 
 `optimizer.backtest.tracker.track_trades` states the semantics. This code does the same arithmetic
-in the same order as the compiled kernel, so both give the same bits; it validates nothing.
+in the same order as the compiled kernel, so both give the same bits; it validates nothing. A bar
+whose equity is beyond the range of floats before its trades is not traded on: its equity stays
+infinite, for the caller to refuse.
 """
 
 from __future__ import annotations
@@ -233,7 +235,7 @@ def track_trades(
             book.reach(row, high[bar], low[bar])
         held, exposure = book.totals()
         equity = book.cash + held
-        if bar in weights_at:
+        if bar in weights_at and math.isfinite(equity):
             base = equity if capital_mode == "equity" else capital
             book.rebalance(bar, row, weights_at[bar], equity, base)
             held, exposure = book.totals()

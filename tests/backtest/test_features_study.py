@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -185,6 +186,37 @@ def test_an_interrupted_computation_begins_anew(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(KeyboardInterrupt):
         study.get("rsi", 5)
     assert bits(study.get("rsi", 5)) == bits(features.rsi(CLOSE, 5))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_during_a_computation_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = StudyFeatures(CLOSE, memo=Memo())
+    study.get("rsi", 5, 100)
+    growing = study._memo.result((study._fingerprint, "rsi", 5), list)
+    state, begun, go_on = growing._state, threading.Event(), threading.Event()
+
+    class Slow:
+        def advance(self, columns: Any, out: Any) -> None:
+            begun.set()
+            go_on.wait(30)
+            state.advance(columns, out)
+
+    growing._state = Slow()
+    thread = threading.Thread(target=study.get, args=("rsi", 5))
+    thread.start()
+    begun.wait(30)
+    ref = bits(features.rsi(CLOSE, 5))
+    child = os.fork()
+    if child == 0:
+        asking = threading.Thread(target=lambda: study.get("rsi", 5), daemon=True)
+        asking.start()
+        asking.join(20)
+        fine = not asking.is_alive() and bits(study.get("rsi", 5)) == ref
+        os._exit(0 if fine else 1)
+    go_on.set()
+    thread.join(30)
+    assert os.waitpid(child, 0)[1] == 0
+    assert bits(study.get("rsi", 5)) == ref
 
 
 def test_tables_come_back_with_their_labels() -> None:

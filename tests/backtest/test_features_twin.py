@@ -90,7 +90,7 @@ def assert_all_the_same(case: tuple[str, int, list[Any], list[int]]) -> None:
 
 
 @compiled_only
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=int(os.environ.get("FEATURE_BARS", "250")), deadline=None)
 @given(cases())
 def test_any_bars_give_the_bits_of_the_twin(case: Any) -> None:
     assert_all_the_same(case)
@@ -241,10 +241,10 @@ def test_with_the_jit_off_kernels_give_the_bits_of_the_twin() -> None:
     chosen = "any_bars or real_panel or first_rows"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, __file__],
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "FEATURE_BARS": "1000"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout

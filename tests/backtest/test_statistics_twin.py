@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from optimizer.reference import statistics as reference
 
 compiled_only = pytest.mark.skipif(
     not available("numba"), reason="without numba the twin would be compared with itself"
+)
+jit_only = pytest.mark.skipif(
+    bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="nothing is compiled"
 )
 FIELDS = TradeFigures._fields
 
@@ -45,7 +50,7 @@ def assert_same_bits(comp: Statistics, ref: Statistics) -> None:
 
 
 @st.composite
-def logs(draw: st.DrawFn) -> TradeLog:
+def logs(draw: st.DrawFn, capitals: tuple[float, ...] = (1.0, 1e5)) -> TradeLog:
     """Logs of quiet and wild markets: no trade, one side alone, ties, ruin, dates or none."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n_bars, n_assets = draw(st.integers(1, 40)), draw(st.integers(1, 4))
@@ -60,16 +65,19 @@ def logs(draw: st.DrawFn) -> TradeLog:
     tracker = Tracker(
         close,
         dates=dates if draw(st.booleans()) else None,
-        capital=draw(st.sampled_from([1.0, 1e5])),
+        capital=draw(st.sampled_from(capitals)),
         fee_rate=draw(st.sampled_from([0.0, 0.01])),
         fixed_fee=draw(st.sampled_from([0.0, 0.5])),
     )
     return tracker.track(weights=weights)
 
 
+ANY_CAPITAL = 1e-300, 1e-200, 1.0, 1e5, 1e160, 1e200
+
+
 @compiled_only
 @settings(max_examples=int(os.environ.get("TRACKER_LOGS", "300")), deadline=None)
-@given(logs())
+@given(logs(ANY_CAPITAL))
 def test_any_log_gives_the_bits_of_the_twin(log: TradeLog) -> None:
     assert_same_bits(log.statistics(), twin(log))
 
@@ -77,9 +85,21 @@ def test_any_log_gives_the_bits_of_the_twin(log: TradeLog) -> None:
 @compiled_only
 @pytest.mark.stress
 @settings(max_examples=3_000, deadline=None)
-@given(logs())
+@given(logs(ANY_CAPITAL))
 def test_many_more_logs_give_the_bits_of_the_twin(log: TradeLog) -> None:
     assert_same_bits(log.statistics(), twin(log))
+
+
+@compiled_only
+@jit_only
+@pytest.mark.parametrize("logs", [40, pytest.param(1_000, marks=pytest.mark.stress)])
+def test_any_log_gives_the_bits_of_the_twin_without_the_compiler(logs: int) -> None:
+    name = f"{__file__}::{test_any_log_gives_the_bits_of_the_twin.__name__}"
+    off = {**os.environ, "NUMBA_DISABLE_JIT": "1", "TRACKER_LOGS": str(logs)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
+    done = subprocess.run(command, env=off, timeout=900, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
 
 
 @compiled_only
@@ -147,6 +167,7 @@ def test_what_ties_the_figures_together(log: TradeLog) -> None:
 def test_kernel_twin_and_columns_agree_on_names_and_codes() -> None:
     assert _statistics_kernels.OPEN == reference.OPEN == Status.OPEN
     assert _statistics_kernels.REDUCED == reference.REDUCED
+    assert _statistics_kernels.LEAST_SQUARES == reference.LEAST_SQUARES
     assert _statistics_kernels.DAYS_PER_MONTH == reference.DAYS_PER_MONTH
     names = TradeLog.__dataclass_fields__
     assert "labels" in names

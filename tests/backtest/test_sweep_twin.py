@@ -84,7 +84,7 @@ def check_all_engines(case: dict[str, Any]) -> None:
 
 
 @compiled_only
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=int(os.environ.get("SWEEP_MARKETS", "60")), deadline=None)
 @given(sweeps())
 def test_any_market_gives_the_bits_of_the_twin(case: dict[str, Any]) -> None:
     check_all_engines(case)
@@ -211,7 +211,7 @@ def check_portfolio(case: dict[str, Any]) -> None:
 
 
 @compiled_only
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=int(os.environ.get("SWEEP_MARKETS", "30")), deadline=None)
 @given(portfolios())
 def test_any_portfolio_gives_the_bits_of_the_twin(case: dict[str, Any]) -> None:
     check_portfolio(case)
@@ -276,6 +276,22 @@ def digests_there(*engines: str, **environment: str) -> tuple[str, str]:
 def test_without_the_compiler_the_same_bytes_come_out() -> None:
     comp, said = digests_there("bars", "events", NUMBA_DISABLE_JIT="1")
     assert (comp, said) == (digests_here("bars", "events"), "[]")
+
+
+@compiled_only
+@pytest.mark.stress
+@pytest.mark.parametrize(
+    "test",
+    [test_any_market_gives_the_bits_of_the_twin, test_any_portfolio_gives_the_bits_of_the_twin],
+    ids=["market", "portfolio"],
+)
+def test_a_thousand_markets_give_the_bits_of_the_twin_without_the_compiler(test: Any) -> None:
+    off = {**os.environ, "NUMBA_DISABLE_JIT": "1", "SWEEP_MARKETS": "1000"}
+    quiet = ["-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning"]  # of numpy's scalars
+    command = [sys.executable, "-m", "pytest", "-q", *quiet, f"{__file__}::{test.__name__}"]
+    done = subprocess.run(command, env=off, timeout=900, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
 
 
 @compiled_only

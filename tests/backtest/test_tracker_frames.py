@@ -131,6 +131,38 @@ def test_what_does_not_fit_is_named_by_its_label(
         Tracker(close).track(bars, weights)
 
 
+@pytest.mark.parametrize("kind", [str, object, "string"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_dates_may_be_text(kind: Any, zone: str | None) -> None:
+    close = frame(index=pd.DatetimeIndex(DATES, tz=zone))
+    text = pd.Series([DATES[0], DATES[2]], [5, 9], dtype=kind)
+    for bars in (text, text.tolist(), text.to_numpy()):
+        assert parts(track_trades(close, bars, WEIGHTS, fee_rate=0.25)) == EXPECTED
+    named = pd.DataFrame(WEIGHTS, text.tolist(), ["A", "B"])
+    assert parts(track_trades(close, weights=named, fee_rate=0.25)) == EXPECTED
+    panel = PricePanel(np.array(DATES, "datetime64[D]"), ("A", "B"), np.array(CLOSE))
+    assert parts(track_trades(panel, text, WEIGHTS, fee_rate=0.25)) == EXPECTED
+    with pytest.raises(PriceError, match="rebalance_bars cannot be read as dates"):
+        track_trades(close, ["monday", "tuesday"], WEIGHTS)
+
+
+@pytest.mark.parametrize("index", [[5, 9], [1, 0], ["x", "y"]])
+def test_a_series_of_dates_is_read_by_place(index: list[Any]) -> None:
+    good = pd.Series(pd.DatetimeIndex([DATES[0], DATES[2]]), index)
+    wrong = pd.Series(pd.DatetimeIndex([DATES[0], "2020-03-01"]), index)
+    late = pd.Series(pd.DatetimeIndex([DATES[2], DATES[0]]), index)
+    panel = PricePanel(np.array(DATES, "datetime64[D]"), ("A", "B"), np.array(CLOSE))
+    for close in (frame(), panel):
+        assert parts(track_trades(close, good, WEIGHTS, fee_rate=0.25)) == EXPECTED
+        with pytest.raises(PriceError, match=r"_bars\[1\] is 2020-03-01.*no bar of close"):
+            track_trades(close, wrong, WEIGHTS)
+        with pytest.raises(PriceError, match=r"_bars\[1\] is 2020-01-31.* after 2020-03-31"):
+            track_trades(close, late, WEIGHTS)
+        zoned = good.dt.tz_localize("Europe/Berlin")
+        with pytest.raises(PriceError, match=r"_bars(.0. is 2020-01-31| has the time zone)"):
+            track_trades(close, zoned, WEIGHTS)
+
+
 def test_a_time_zone_goes_with_its_like_alone() -> None:
     zoned = frame(index=pd.DatetimeIndex(DATES, tz="Europe/Berlin"))
     weights = frame(WEIGHTS, pd.DatetimeIndex([DATES[0], DATES[2]], tz="Europe/Berlin"))

@@ -36,6 +36,24 @@ def columns(*prices: float) -> list[list[float]]:
     return [[price] for price in prices]
 
 
+@pytest.mark.parametrize("lag", [0, 1])
+def test_an_equity_that_overflows_only_before_its_trades_is_refused_all_the_same(lag: int) -> None:
+    """Two thirds of the holdings together are no float; closing one of them makes them one."""
+    close = [[1.0] * 3] * (1 + lag) + [[3.4e303] * 3] * 2
+    weights = [[0.5, 0.5, -0.5], [0.0, NAN, NAN]]
+    message = rf"the equity at bar {1 + lag} is inf, beyond the range"
+    with pytest.raises(PriceError, match=message):
+        track_trades(close, [0, 1], weights, lag=lag)
+    with pytest.raises(PriceError, match=message):
+        Tracker(close, lag=lag).track([0, 1], weights)
+
+
+def test_an_equity_that_overflows_later_is_named_by_its_first_bar() -> None:
+    close = [[1.0] * 3, [3.4e303] * 3, [1.0] * 3, [3.4e303] * 3]
+    with pytest.raises(PriceError, match=r"the equity at bar 1 is inf, beyond the range"):
+        track_trades(close, [0, 3], [[0.5, 0.5, -0.5], [0.0, NAN, NAN]])
+
+
 # --- lag
 
 

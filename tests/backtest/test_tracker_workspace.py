@@ -6,6 +6,8 @@ import copy
 import gc
 import os
 import pickle
+import signal
+import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -191,6 +193,32 @@ def test_threads_share_a_tracker() -> None:
         found = pool.map(lambda n: (n % 8, parts(tracker.track(*orders(n % 8)))), range(400))
         for seed, comp in found:
             assert comp == expected[seed]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="without fork there is no child")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("again", [lambda t: t, copy.deepcopy])
+def test_a_child_does_not_wait_for_the_parents_threads(again: Any) -> None:
+    tracker = again(Tracker(CLOSE))
+    expected = parts(tracker.track(*orders(0)))
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with tracker._lock:
+            held.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # instead of waiting for ever
+        os._exit(0 if parts(tracker.track(*orders(0))) == expected else 1)
+    done.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+    assert parts(tracker.track(*orders(0))) == expected
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])

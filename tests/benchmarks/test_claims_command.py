@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from sample_claims import TRIAL, claim, measured
 
-from benchmarks import _claims, _registry
+from benchmarks import _claims, _claims_code, _registry
 from benchmarks._claims_figures import ClaimVerdict
 from benchmarks._claims_measured import Measured
 from benchmarks._claims_plan import lines_of
 from benchmarks._claims_report import ClaimsReport
 from benchmarks._claims_rows import Role
-from benchmarks._claims_table import ORDER, Claim, read_claims, split_case
+from benchmarks._claims_table import ORDER, Claim, read_claims, read_compared, split_case
 from benchmarks.gate.errors import BodyRaisedError, NotMeasuredError, UsageError
 
 PATHS = {path.name: path for path in _registry.load()}
@@ -155,6 +155,7 @@ def _asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
     class NoRun:
         head = None
+        tree = "t0"
 
         def __init__(self, project: object) -> None:
             assert project is not None
@@ -197,17 +198,28 @@ def test_everything_is_measured_where_its_claim_is_judged(
     for name, case, _ in asked:
         below = [split_case(also) for found in read_claims().values() for also in found.also]
         beside = (name, case) in below or (name, "") in below
-        assert beside or case == PATHS[name].case().label, name
+        told = f"{name}[{case}]" in read_compared()
+        assert beside or told or case == PATHS[name].case().label, name
     table = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
     found = ClaimsReport.from_json(table)
     assert [row.claim for row in found.rows if row.role is Role.CLAIM] == list(ORDER)
     assert (found.whole, found.quick, found.exit_code) == (True, False, 0)
+    assert (found.tree, found.suite) == ("t0", _claims_code.suites(_claims.ROOT, peers=False))
+    assert {"numpy", "optuna"} <= set(found.packages)
     out, err = capsys.readouterr()
     assert f"rows: {tmp_path / 'c.json'}; as Markdown: {tmp_path / 'c.md'}" in out
     assert (tmp_path / "c.md").read_text(encoding="utf-8").startswith("### Reported claims\n")
     measured_rows = sum(bool(row.hot_path) for row in found.rows)
     assert f"row {measured_rows} of {measured_rows}" in err
     assert " s left" in err
+
+
+def test_each_feature_has_a_line_of_its_own(asked: Asked, tmp_path: Path) -> None:
+    assert _claims.main(parse("features.Rolling", "features.Smoothed", folder=tmp_path)) == 0
+    shown = {case.partition(",")[0] for _, case, _ in asked}
+    names = ("rolling_mean", "zscore", "volatility", "momentum", "ewma", "rsi", "atr")
+    assert shown == {f"feature={name}" for name in names}
+    assert len(asked) == len({*asked}) == 9  # two of them into memory that is kept, too
 
 
 def test_some_rows_are_no_whole_run(asked: Asked, tmp_path: Path) -> None:
@@ -243,7 +255,7 @@ def test_a_row_that_cannot_be_measured_does_not_end_the_others(
     found = {row.hot_path: row for row in ClaimsReport.from_json(table).rows}
     assert found["stores.SeenBatch"].verdict is ClaimVerdict.FAILED
     assert found["stores.SeenBatch"].notes == (f"not measured: {error}",)
-    assert found["backtest.Track"].measured is not None
+    assert found["backtest.DayLoop"].measured is not None
 
 
 def test_what_cannot_be_counted_keeps_its_times(

@@ -89,6 +89,16 @@ def test_a_line_below_a_claim_has_its_share_of_a_trial() -> None:
     assert {*without} - {""} == {"stores.Remembered", "stores.Forgotten"}
 
 
+def test_what_no_gpu_was_seen_to_do_is_not_said_to_work() -> None:
+    assert read_claims()["gpu"].simulated
+
+
+def test_what_has_no_figure_of_its_own_is_not_judged_by_anothers() -> None:
+    claim = read_claims()["precompute-features"]
+    assert claim.reported is None
+    assert PATHS[claim.hot_path].case().label == "steps=coarse"
+
+
 @pytest.mark.parametrize("name", [name for name in TABLES if "tested_by" in TABLES[name]])
 def test_the_test_that_shows_a_claim_exists(name: str) -> None:
     file, _, function = TABLES[name]["tested_by"].partition("::")
@@ -184,6 +194,8 @@ def test_a_claim_without_a_table_is_there_all_the_same(tmp_path: Path) -> None:
             "at_most.bytes is 0; expected how many at most",
         ),
         (f'[pool]\n{NEEDED}hot_path = "x"\ntested_by = "y"', "expected one of them"),
+        (f"[pool]\n{NEEDED}simulated = true", "has simulated, but no tested_by"),
+        (f'[pool]\n{NEEDED}tested_by = "y"\nsimulated = 1', "simulated is 1; expected true"),
     ],
 )
 def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:

@@ -159,6 +159,11 @@ def test_what_the_work_stands_for(per: Per, trials: int | None, told: str) -> No
 # --- the file
 
 
+def test_what_a_test_shows_in_a_simulator_alone_is_said_so() -> None:
+    asked = claim("gpu", hot_path="", tested_by="tests/x.py::test_y", simulated=True)
+    assert told_row(Line(Role.CLAIM, asked)).verdict is ClaimVerdict.SIMULATED
+
+
 def test_a_report_comes_back_from_its_file(tmp_path: Path) -> None:
     before = report(rows=tuple(with_plain(rows())), quick=True)
     file = tmp_path / "not there yet" / "claims.json"
@@ -167,6 +172,12 @@ def test_a_report_comes_back_from_its_file(tmp_path: Path) -> None:
     assert ClaimsReport.from_json(table) == before
     assert ClaimsReport.from_json(table | {"machine": "another"}).machine == "another"
     assert [entry.name for entry in file.parent.iterdir()] == ["claims.json"]
+    made = {"tree": "t", "suite": "s", "packages": {"numpy": "2"}}
+    report(**made).write(file)
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert ClaimsReport.from_json(found) == report(**made)
+    older = {name: value for name, value in found.items() if name not in made}
+    assert ClaimsReport.from_json(older) == report()
 
 
 @pytest.mark.parametrize(("found", "told"), [({}, "format 1,"), ({"format": 2}, "format 2,")])

@@ -11,7 +11,7 @@ from benchmarks import _claims_markdown
 from benchmarks._claims_cells import beside_plain, figures_cell, percent, size, slower, verdict
 from benchmarks._claims_figures import Figure, Unit
 from benchmarks._claims_measured import Spread
-from benchmarks._claims_rows import Role, measured_row, with_plain
+from benchmarks._claims_rows import Line, Role, measured_row, told_row, with_plain
 from benchmarks._claims_table import Per
 from benchmarks._claims_text import readme_lines, terminal_lines
 
@@ -146,6 +146,9 @@ def test_the_readme_shows_what_was_measured_and_counts_the_rest() -> None:
     for words in ("332x", "400x", "1.29 s → 3.23 ms", "72%", "0.13%"):
         assert words in own
     assert starting(lines, "tracker-fallback").endswith("works")
+    alone = claim("gpu", hot_path="", tested_by="tests/x.py::test_y", simulated=True)
+    simulated = readme_lines(report(rows=(told_row(Line(Role.CLAIM, alone)),)))
+    assert starting(simulated, "gpu").endswith("simulator only")
     assert not any(line.startswith("pool") for line in lines)
     assert lines[-1] == "claims not built yet: 1"
     assert max(map(len, lines)) <= 130

@@ -83,6 +83,50 @@ def test_noise_of_one_side_widens_what_may_be_kept(take: Take) -> None:
     assert ratio.claim_kept(HEAD, BASE, KEY).high > mean * 2
 
 
+# --- one process
+
+
+class Scripted:
+    """A worker that notes what it is asked; `before` takes these wall seconds, call by call."""
+
+    def __init__(self, before_s: Sequence[float]) -> None:
+        self.before_s, self.asked = list(before_s), list[str]()
+
+    def ask(self, do: str, **values: Any) -> dict[str, Any]:
+        self.asked.append(values.get("side", "after") if do == "measure" else do)
+        if do == "compare":
+            self.before_s.pop(0)
+            return {"agree": True}
+        if do == "measure" and values.get("side") == "before":
+            assert values["calls"] == 1
+            seconds = self.before_s.pop(0)
+            return {"wall_s": seconds, "cpu_s": seconds}
+        if do == "open":
+            return {"wall_s": 0.01, "cpu_s": 0.01, "fresh_s": 0.0}
+        return {"wall_s": 0.01, "cpu_s": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("compare", "before_s", "sampled", "asked"),
+    [
+        (False, [9.0, 2.0], 2.0, ["before", "before", "after"]),
+        (True, [9.0, 2.0], 2.0, ["compare", "before", "after"]),
+        (False, [9.0, *[0.1] * 6], 0.1, ["before", "before", *["before", "after"] * 5]),
+        (False, [0.9, *[0.1] * 5], 0.1, ["before", *["before", "after"] * 5]),
+        (True, [9.0, *[0.1] * 6], 0.1, ["compare", "before", *["before", "after"] * 5]),
+    ],
+)
+def test_the_first_call_of_before_in_a_process_is_no_sample(
+    compare: bool, before_s: list[float], sampled: float, asked: list[str]
+) -> None:
+    """It imports, compiles, builds tables; and a long `before` is called once more, not oftener."""
+    worker: Any = Scripted(before_s)
+    found = ratio.interleave(worker, KEY, compare=compare)
+    assert found.before["wall_s"] == pytest.approx(sampled)
+    assert worker.asked == ["open", *asked, "close"]
+    assert worker.before_s == []
+
+
 # --- when a claim is measured again
 
 

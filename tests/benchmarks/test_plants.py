@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 from suite_sources import NAMES, PATHS, ROOT, imported, lineage, path, source_of
 
 import optimizer
 from benchmarks._planting import PlantError, edited
-from benchmarks._plants import PLANTS
+from benchmarks._plants import KERNELS, PLANTS
 from benchmarks._plants_cpu import CPU, WITHOUT, WORK_OF
 from benchmarks._plants_kinds import Edit, Plant, Work, after, together
 from benchmarks._registry import RegisteredCase, RegisteredPath
@@ -78,7 +80,30 @@ def test_work_stands_between_two_lines(work: Work) -> None:
 def test_the_added_statement_uses_its_result(work: Work) -> None:
     """What nothing depends on could be optimized away."""
     statement = ast.parse(work.statement.replace("{n}", "7")).body[0]
-    assert isinstance(statement, ast.Assert | ast.Assign)
+    if not isinstance(statement, ast.For):
+        assert isinstance(statement, ast.Assert | ast.Assign)
+        return
+    (product,) = statement.body
+    assert isinstance(product, ast.AugAssign)
+    text = planted_texts((work.edit(7),))[work.file].partition(work.statement.format(n=7))[2]
+    rest = re.split(r"\n(?=\S)", text)[0]  # of the function that it stands in
+    name = ast.unparse(product.target)
+    assert name in {n.id for n in ast.walk(ast.parse(f"if 1:\n{rest}")) if isinstance(n, ast.Name)}
+
+
+@pytest.mark.parametrize("one", KERNELS, ids=lambda one: one.name)
+def test_work_in_a_kernel_is_done_and_changes_no_bit(one: Plant) -> None:
+    numba = pytest.importorskip("numba")
+    assert one.work is not None
+    name = one.work.statement.partition(": ")[2].partition(" ")[0]
+    source = f"def kernel(close, {name}):\n    {one.work.statement.format(n=999)}\n"
+    places: dict[str, Any] = {}
+    exec(f"{source}    return {name}\n", places)
+    kernel = numba.njit(places["kernel"])
+    for value in (0.0, -0.0, 1 / 3, 1e300, -5e-324):
+        assert str(kernel(np.ones(3), value)) == str(value)
+    (code,) = kernel.inspect_llvm().values()
+    assert "fmul double" in code
 
 
 def test_an_anchor_that_is_gone_or_ambiguous_is_named() -> None:
