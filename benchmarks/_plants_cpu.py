@@ -51,7 +51,7 @@ _TRACKING = "    money = _tradable.money(capital, fee_rate, slippage_rate, fixed
 _PER_PRICE = "assert sum(range({n} * prices.size // 100_000)) >= 0"
 _FEATURE = "    given = _read(name, columns)\n    values = given[0].values\n    result"
 _ASKED = "        bars = check_bars(name, bars)\n        n_bars"
-_REUSED = "            key, lambda: Stage(_computed(function, inputs, params), key)\n        )"
+_REUSED = "        found: Stage[Value] = self._memo.result(key, made)"
 _SWEEPING = "    prices = read_prices(close)"
 _LOADING = "    trials: dict[int, Trial] = {}\n    problems: list[Problem] = []\n"
 

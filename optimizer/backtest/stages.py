@@ -144,9 +144,11 @@ class StageCache:
             key = frozenset((parts,))
         except TypeError as error:
             raise CacheError(f"found {function!a:.80}, expected a function ({error})") from error
-        found: Stage[Value] = self._memo.result(
-            key, lambda: Stage(_computed(function, inputs, params), key)
-        )
+
+        def made() -> Stage[Value]:
+            return Stage(_computed(function, inputs, params), key)
+
+        found: Stage[Value] = self._memo.result(key, made)
         return found
 
     def counters(self) -> MemoCounters:
