@@ -296,12 +296,12 @@ _LIKE_CELL = ((252, "row"), (252, "lists"), *_WHOLE, (8313, "lists"))
     claim_at=_WHOLE[0],
 )
 class DayLoop:
-    """The report's start, a loop over the days of a pandas frame, against `track_trades`.
+    """The report's start, a loop over the days of a pandas frame, against a kept `Tracker`.
 
     Three slow sides of the same orders: every price looked up by date and asset, a row for each
     day, and no frame at all: the plain twin, over lists. All records, excursions and margin loads
-    are the same on both sides. `after` is given the frames that the loop is given, and keeps their
-    labels.
+    are the same on both sides. The tracker is made of the frame, once as in a study; a trial is
+    the frame of weights, on both sides.
     """
 
     params = ((252, 8313), ("cell", "row", "lists"))
@@ -311,16 +311,17 @@ class DayLoop:
         try:
             import pandas as pd  # type: ignore[import-untyped,unused-ignore] # ships no types
 
-            from optimizer.backtest.tracker import Tracker, track_trades  # noqa: F401 - the part
+            from optimizer.backtest.tracker import Tracker
             from optimizer.reference.tracker import track_trades as plain_track_trades
         except ImportError as error:
             raise NotImplementedError(str(error)) from None
-        self.track, self.plain, self.pandas = track_trades, plain_track_trades, pd
+        self.plain, self.pandas = plain_track_trades, pd
         panel, bars, weights = _orders("monthly")
         bars = bars[bars < days]
         index, assets = pd.DatetimeIndex(panel.dates[:days]), list(panel.assets)
         self.close = pd.DataFrame(panel.close[:days], index, assets)
         self.weights = pd.DataFrame(weights[: len(bars)], index[bars], assets)
+        self.tracker = Tracker(self.close, **_FEE)
         tables = panel.close[:days], bars, weights[: len(bars)]
         self.lists = [table.tolist() for table in tables] if lookup == "lists" else []
 
@@ -330,7 +331,7 @@ class DayLoop:
         return _DayLoop(self.close, self.weights, lookup == "row").run(self.pandas)
 
     def after(self, days: int, lookup: str) -> Any:
-        return self.track(self.close, weights=self.weights, **_FEE)
+        return self.tracker.track(weights=self.weights)
 
     def agree(self, before: Any, after: Any) -> bool:
         """To the bit with the twin; else as `_same_trades`, and sums but for their rounding."""

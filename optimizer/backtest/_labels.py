@@ -133,11 +133,13 @@ def _columns(frame: Any) -> tuple[Any, ...]:
 
 def _values(frame: Any, name: str) -> Floats:
     """The numbers of a frame; a Series is one column. What pandas calls missing becomes NaN."""
-    dtypes = list(frame.dtypes) if frame.ndim == 2 else [frame.dtype]
-    if all(getattr(dtype, "kind", "O") in "fiu" for dtype in dtypes):
-        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        values = read_floats(frame.to_numpy(), name)
+    values = frame.to_numpy()
+    if values.dtype.kind not in "fiu":  # before each column is asked: there may be many
+        dtypes = list(frame.dtypes) if frame.ndim == 2 else [frame.dtype]
+        if all(getattr(dtype, "kind", "O") in "fiu" for dtype in dtypes):
+            values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            values = read_floats(values, name)
     return np.asarray(values, dtype=np.float64).reshape(len(frame), -1)
 
 
@@ -199,14 +201,22 @@ def _rows(wanted: Any, name: str, labels: Labels | None) -> NDArray[np.int64]:
 
 def _found(wanted: Any, name: str, bars: Any) -> NDArray[np.int64]:
     """The row of each wanted label, -1 where there is none."""
-    if hasattr(bars, "get_indexer"):
+    if _are_plain_dates(wanted) and _are_plain_dates(bars):  # pandas' own search takes far longer
+        wanted, bars = wanted.to_numpy(), bars.to_numpy()
+    elif hasattr(bars, "get_indexer"):
         if _is_text(wanted) and getattr(bars.dtype, "kind", "O") == "M":
             # pandas takes no text for dates here; by the local clock where there is a time zone
             wanted = type(bars)(_dates(wanted, name), tz=bars.tz)
         return np.asarray(bars.get_indexer(wanted), np.int64)
-    wanted = _dates(wanted, name) if bars.dtype.kind == "M" else np.asarray(wanted)
+    else:
+        wanted = _dates(wanted, name) if bars.dtype.kind == "M" else np.asarray(wanted)
     rows = np.minimum(np.searchsorted(bars, wanted), len(bars) - 1)
     return np.where(bars[rows] == wanted, rows, -1).astype(np.int64, copy=False)
+
+
+def _are_plain_dates(index: Any) -> bool:
+    """Whether it is a DatetimeIndex without a time zone."""
+    return hasattr(index, "get_indexer") and getattr(index, "tz", index) is None
 
 
 def _is_text(wanted: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optimizer.backtest import _labels
 from optimizer.backtest.prices import PricePanel, load_sp500, month_ends
 from optimizer.backtest.tracker import Tracker, TradeLog, track_trades
 from optimizer.errors import PriceError
@@ -177,6 +178,16 @@ def test_a_time_zone_goes_with_its_like_alone() -> None:
     panel = PricePanel(np.array(DATES, "datetime64[D]"), ("A", "B"), np.array(CLOSE))
     with pytest.raises(PriceError, match="time zone Europe/Berlin"):
         track_trades(panel, weights=weights)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_dates_are_found_where_pandas_finds_them(zone: str | None, unit: str) -> None:
+    bars = pd.DatetimeIndex(["2020-03-01", "2020-03-02", "2021-07-01"], tz=zone)
+    given = ["2019-01-01", "2020-03-01", "2020-03-01 12:00", "2021-07-01", "2022-01-01", "NaT"]
+    wanted = pd.DatetimeIndex(given, tz=zone).as_unit(unit)
+    comp = _labels._found(wanted, "rebalance_bars", bars)
+    assert comp.tolist() == bars.get_indexer(wanted).tolist() == [-1, 0, -1, 2, -1, -1]
 
 
 def test_periods_and_plain_numbers_are_labels_too() -> None:
