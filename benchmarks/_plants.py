@@ -7,7 +7,16 @@ run: `_planting.py` measures what n of them cost and chooses n.
 
 from __future__ import annotations
 
-from benchmarks._plants_cpu import ASKING, CPU, GUARD, SEEN, SWEEPERS, TRACKERS, WORK_OF
+from benchmarks._plants_cpu import (
+    ASKING,
+    CPU,
+    GUARD,
+    KEPT_TRACKERS,
+    SEEN,
+    SWEEPERS,
+    TRACKERS,
+    WORK_OF,
+)
 from benchmarks._plants_kinds import Edit, Plant, Work, after
 
 CONNECTION = "optimizer/stores/_connection.py"
@@ -169,7 +178,7 @@ KERNELS = (
             *("backtest.Track", "schedule=monthly", "optimizer/backtest/_kernels.py"),
             *("    cash = capital\n    refused = False", _PRODUCTS % "cash"),
             probe=200_000,
-            shared=(*TRACKERS, "backtest.TrackAndTable"),
+            shared=(*TRACKERS, *KEPT_TRACKERS),
         ),
     ),
     _in_a_kernel(

@@ -40,7 +40,7 @@ SEEN = "        require_signature(signature)\n        return bool("
 _ADDING = "        wanted = require_signatures(signatures)\n        if not wanted:"
 ASKING = "        found: set[Signature] = set()"
 _MIGRATING = '    raw.execute("BEGIN IMMEDIATE")\n    try:\n        identity'
-_REMEMBERED = "            names = self._names.get((*params,)) or self._new_names((*params,))"
+_REMEMBERED = "            names = self._of_count[len(params)] or self._names[(*params,)]"
 _PARSED = (
     '    """What `direct` gives for each; None where one needs more care. '
     'Cost: less than one by one."""'
@@ -48,6 +48,8 @@ _PARSED = (
 _COLUMNS = "        length = len(self)\n        columns: dict[str, Column] = {}"
 _FULFILLING = "        packed, text = pack(values), attributes_text(attributes)"
 _TRACKING = "    money = _tradable.money(capital, fee_rate, slippage_rate, fixed_fee, capital_mode)"
+_ORDERED = "        rows, values = read_orders(rebalance_bars, weights, self._labels, len(close))"
+_PER_BAR = "assert sum(range({n} * len(rows) // 395)) >= 0"
 _PER_PRICE = "assert sum(range({n} * prices.size // 100_000)) >= 0"
 _FEATURE = "    given = _read(name, columns)\n    values = given[0].values\n    result"
 _ASKED = "        bars = check_bars(name, bars)\n        n_bars"
@@ -59,9 +61,10 @@ _ADDERS = ("stores.AddEach", "stores.Settings", "study.MomentumStudy")
 _BATCHES = ("stores.AddBatch", "stores.Disk", "stores.Executemany")
 _CACHED = ("signature.Hits", "signature.Repeats", "signature.TrialKey", "signature.Warm")
 TRACKERS = (
-    *("backtest.Track", "backtest.DayLoop", "features.WalkForwardStudy"),
+    *("backtest.Track", "features.WalkForwardStudy"),
     *("stages.Stages", "study.MomentumStudy"),
 )
+KEPT_TRACKERS = ("backtest.TrackAndTable", "backtest.DayLoop", "sweep.SweepPortfolio")
 _FEATURE_MAKERS = (
     *("features.Rolling", "features.Smoothed", "stages.Stages"),
     *("sweep.SweepDrawn", "sweep.SweepPortfolio", "sweep.SweepSpace"),
@@ -71,7 +74,7 @@ SWEEPERS = ("sweep.SweepDrawn", "sweep.SweepSpace")
 _EXPANDERS = ("space.GridColumns", "configuration.RunSavings")
 _LOADERS = ("records.LoadFolder", "records.LoadFolderOfJson")
 _SIGNERS = (
-    *("signature.Cold", "signature.Repeats", "signature.TrialKey", "study.MomentumStudy"),
+    *("signature.Cold", "study.MomentumStudy"),
     *("evaluations.NextSession", "evaluations.Repeated", "evaluations.SingleFlight"),
 )
 
@@ -244,16 +247,14 @@ _BACKTESTS = (
         shared=TRACKERS,
     ),
     Work(
-        *("backtest.DayLoop", "days=252,lookup=cell", TRACKER, _TRACKING, _PER_PRICE),
-        probe=400_000,
-        shared=TRACKERS,
+        *("backtest.DayLoop", "days=252,lookup=cell", TRACKER, _ORDERED, _PER_BAR),
+        probe=700_000,
+        shared=KEPT_TRACKERS,
     ),
     Work(
-        *("backtest.TrackAndTable", "schedule=monthly", TRACKER),
-        "        rows, values = read_orders(rebalance_bars, weights, self._labels, len(close))",
-        "assert sum(range({n} * len(rows) // 395)) >= 0",
+        *("backtest.TrackAndTable", "schedule=monthly", TRACKER, _ORDERED, _PER_BAR),
         probe=30_000,
-        shared=("backtest.TrackAndTable", "sweep.SweepPortfolio"),
+        shared=KEPT_TRACKERS,
     ),
     Work(
         *("features.Rolling", "feature=rolling_mean,memory=new", FEATURES, _FEATURE, _SUM),

@@ -6,6 +6,8 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from gc import is_tracked
+from marshal import dumps, loads
 from operator import itemgetter
 from typing import Any
 
@@ -197,14 +199,26 @@ def _picker(finders: dict[str, _Find | None]) -> Callable[[Params], tuple[Any, .
 
 # --- remembered signatures
 
+# The last version in which equal values are equal bytes: later ones write a value that is held
+# twice, or interned, in another way. Of the types that are kept, different values are different
+# bytes, and no other value has those: what lets its memory be read is written as `bytes` are.
+_MARSHAL_VERSION = 2
+
 
 class _Names:
-    """The names of a parameter set, in its order; equal to no other of its kind."""
+    """The names of a parameter set, in any order, and what picks their values in one."""
 
-    __slots__ = ("names",)
+    __slots__ = ("count", "names", "pick")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
+        self.count = len(names)
+        self.pick = itemgetter(*names)  # of one name, its value alone
+
+    def params(self, packed: bytes) -> dict[str, Any]:
+        """The set again, from its packed values."""
+        values = loads(packed)
+        return dict(zip(self.names, values if self.count > 1 else (values,), strict=True))
 
 
 class _Unkept(Exception):
@@ -215,16 +229,16 @@ class SignatureCache:
     """Remembers the signatures of parameter sets seen lately; the same bytes as `param_signature`.
 
     Promises: thread-safe, and usable on both sides of a fork. Of more than `maxsize` sets the one
-    used longest ago is forgotten. Sets in which a value is no None, bool, int, float or str are
-    signed afresh, and neither they nor refused sets are counted.
+    used longest ago is forgotten. Key order is irrelevant. Sets in which a value is no None, bool,
+    int, float or str are signed afresh, and neither they nor refused sets are counted.
 
     It pays where most sets come again: a hit costs a fraction of a signature, but a miss costs more
     than a signature without a cache. Nothing in this package uses one by itself, since a trial is
     signed once, and most do not repeat.
 
-    Memory: each entry keeps the set's values, not its names. 5,000 entries of up to three numbers
-    take less than 2 MB. Each further number adds some 50 bytes an entry, a text of its own more, so
-    that 5,000 of ten parameters take more than 2 MB.
+    Memory: each entry keeps the set's values as bytes, not its names: 9 for a float, 5 for a 32-bit
+    integer and 13 for one of up to 60 bits, 5 and its UTF-8 for a text, 1 for True, False and None.
+    5,000 entries of up to ten of these, with texts of up to 8 bytes, take less than 2 MB.
     """
 
     def __init__(self, maxsize: int = 5_000, space: SearchSpace | None = None) -> None:
@@ -240,17 +254,25 @@ class SignatureCache:
         if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
             raise CacheError(f"found maxsize {maxsize!r}, expected an integer of at least 1")
 
-        # typed: 1, 1.0 and True are equal as keys of a dict.
-        @lru_cache(maxsize, typed=True)
-        def remember(names: _Names, *values: Any) -> Signature:
-            if not ATOMS.issuperset(map(type, values)):
-                raise _Unkept  # equal containers need not agree in the types of what they hold
-            return param_signature(dict(zip(names.names, values, strict=True)), space)
+        shapes = _SHAPES if space is None else space.shapes
+
+        @lru_cache(maxsize)
+        def remember(names: _Names, packed: bytes) -> Signature:
+            params = names.params(packed)
+            key = (*params, *map(type, params.values()))
+            shape = shapes.get(key)
+            if shape is None:
+                if not ATOMS.issuperset(map(type, params.values())):
+                    raise _Unkept  # others may be packed alike, and differ
+                shape = _prepare(shapes, key, params, space)
+            return shape(params) or sign(params, space)
 
         # Keeps nothing; it counts, and in C, as `remember` does: no thread is missed.
         self._afresh = lru_cache(0)(lambda params: param_signature(params, space))
         self._remember = remember
         self._names: dict[tuple[str, ...], _Names] = {}
+        self._of_any_order: dict[frozenset[str], _Names] = {}
+        self._of_count: dict[int, _Names | None] = {}  # None where several have the same count
 
     def signature(self, params: Params) -> Signature:
         """The signature; one look-up in the cache, and on a miss `param_signature`.
@@ -258,14 +280,37 @@ class SignatureCache:
         Raises:
             SignatureError: as `param_signature` does; nothing is remembered then.
         """
-        afresh: Callable[..., Signature]
+        if type(params) is not dict:
+            return self.signature({**params})
+        # What the garbage collector does not track holds no list or mapping: only a set that it
+        # tracks need be looked through for one, which could take forever to pack.
+        if is_tracked(params) and not ATOMS.issuperset(map(type, params.values())):
+            return self._sign_other(params)
         try:
+            names = self._of_count[len(params)] or self._names[(*params,)]
+            packed = dumps(names.pick(params), _MARSHAL_VERSION)
+        except (KeyError, ValueError):  # names not met before; what cannot be packed
+            pass
+        else:
+            try:
+                return self._remember(names, packed)
+            except (_Unkept, SignatureError):
+                afresh: Callable[..., Signature] = self._afresh
+            return afresh(params)
+        return self._sign_other(params)
+
+    def _sign_other(self, params: Params) -> Signature:
+        """The same of a set with names not met before, or of one that is not kept."""
+        afresh: Callable[..., Signature] = self._afresh.__wrapped__  # `remember` counted nothing
+        if params and ATOMS.issuperset(map(type, params.values())):
             names = self._names.get((*params,)) or self._new_names((*params,))
-            return self._remember(names, *params.values())
-        except (_Unkept, SignatureError):
-            afresh = self._afresh
-        except TypeError:  # a value without a hash, which `remember` did not count
-            afresh = self._afresh.__wrapped__
+            if self._of_count.setdefault(len(params), names) is not names:
+                self._of_count[len(params)] = None
+            packed = dumps(names.pick(params), _MARSHAL_VERSION)
+            try:
+                return self._remember(names, packed)
+            except SignatureError:
+                afresh = self._afresh
         return afresh(params)
 
     def counters(self) -> CacheCounters:
@@ -289,8 +334,11 @@ class SignatureCache:
         if found.maxsize is None or found.currsize > found.maxsize:
             raise CacheError(f"found {found.currsize} entries, expected {found.maxsize} at most")
         for names, kept in list(self._names.items()):
-            if names != kept.names:
+            if len(names) != kept.count or {*names} != {*kept.names}:
                 raise CacheError(f"found the names {kept.names} under {names}")
+        for count, one in list(self._of_count.items()):
+            if one is not None and one.count != count:
+                raise CacheError(f"found {one.count} names as those of sets of {count}")
 
     def __len__(self) -> int:
         return self._remember.cache_info().currsize
@@ -298,4 +346,7 @@ class SignatureCache:
     def _new_names(self, names: tuple[str, ...]) -> _Names:
         if len(self._names) >= MAX_SHAPES:
             self._names.clear()  # what is remembered under them is found no more, and makes room
-        return self._names.setdefault(names, _Names(names))
+            self._of_any_order.clear()
+            self._of_count.clear()
+        new = self._of_any_order.setdefault(frozenset(names), _Names(names))
+        return self._names.setdefault(names, new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import OrderedDict
 from decimal import Decimal
 from fractions import Fraction
@@ -83,17 +84,29 @@ REFUSED: list[tuple[Any, str]] = [
 @pytest.mark.parametrize("space", [None, SPACE, SearchSpace({"p": GRID})])
 def test_these_are_refused(params: Any, message: str, space: SearchSpace | None) -> None:
     for _ in range(2):
-        with pytest.raises(SignatureError) as caught:
+        with pytest.raises(SignatureError) as plain:
             param_signature(params, space)
-    text = str(caught.value)
+    text = str(plain.value)
     assert message in text
     assert "\n" not in text
     assert len(text) < 400
     text.encode("ascii")
     with pytest.raises(ValueError, match=r"\S"):
         reference.param_signature(params, space)
-    with pytest.raises(SignatureError):
-        SignatureCache(space=space).signature(params)
+    for cache in (SignatureCache(space=space), seen_before(space)):
+        counters = cache.counters()
+        with pytest.raises(SignatureError, match=re.escape(text)) as caught:
+            cache.signature(params)
+        assert type(caught.value.__context__) is type(plain.value.__context__)
+        assert cache.counters() == counters
+
+
+def seen_before(space: SearchSpace | None) -> SignatureCache:
+    """A cache that knows the names of most sets here."""
+    cache = SignatureCache(space=space)
+    for params in ({"p": 1}, {"p": 1, "q": 2}):
+        cache.signature(params)
+    return cache
 
 
 def test_nesting_up_to_the_limit_is_signed() -> None:
