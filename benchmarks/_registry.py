@@ -20,11 +20,13 @@ better", so it stores after / before, a cost; people are shown before / after, a
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import importlib
 import inspect
 import itertools
+import linecache
 import pkgutil
 import statistics
 import textwrap
@@ -202,14 +204,17 @@ class OpenCase:
         self._instance.teardown(*self._values)
 
 
-@functools.cache
 def _floors(claim: str) -> dict[str, float]:
     """The speedups that claims.toml promises of a claim's hot path: case -> before / after."""
     if not claim:
         return {}
-    claims: dict[str, Any] = tomllib.loads(CLAIMS.read_text(encoding="utf-8"))
-    floors: dict[str, float] = claims.get(claim, {}).get("cpu_floor", {})
+    floors: dict[str, float] = _claims_file().get(claim, {}).get("cpu_floor", {})
     return floors
+
+
+@functools.cache
+def _claims_file() -> dict[str, Any]:
+    return tomllib.loads(CLAIMS.read_text(encoding="utf-8"))
 
 
 def _timer(name: str) -> Callable[[], float]:
@@ -282,12 +287,40 @@ def _cost_ratio(instance: Any, values: tuple[Any, ...]) -> float:
 def _workload_hash(cls: type[Any]) -> str:
     """Hash of the class's source and of the module's private names that it may use."""
     module = inspect.getmodule(cls)
-    sources = [textwrap.dedent(inspect.getsource(cls))]
+    thing: Any = cls
+    sources = [_source(thing)]
     for name, thing in sorted(vars(module).items()):
         if not name.startswith("_") or name.startswith("__"):
             continue
         if getattr(thing, "__module__", None) == cls.__module__:
-            sources.append(textwrap.dedent(inspect.getsource(thing)))
+            sources.append(_source(thing))
         elif isinstance(thing, int | float | str | bytes | tuple | list | dict):
             sources.append(f"{name}={thing!r}")
     return hashlib.sha256("\n".join(sources).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _source(thing: Any) -> str:
+    """`inspect.getsource`, dedented, for what stands in a module.
+
+    That one parses the whole file again for each class, in every process that loads the suite.
+    """
+    lines: list[str] = []
+    if inspect.isclass(thing):
+        file = inspect.getsourcefile(thing) or inspect.getfile(thing)
+        linecache.checkcache(file)  # asv may see a file change
+        lines = linecache.getlines(file, vars(inspect.getmodule(thing)))
+        lines = lines[_first_lines("".join(lines)).get(thing.__qualname__, len(lines)) :]
+    block = "".join(inspect.getblock(lines)) if lines else inspect.getsource(thing)
+    return textwrap.dedent(block)
+
+
+@functools.cache
+def _first_lines(source: str) -> dict[str, int]:
+    """Where a module's classes begin, their decorators included; the first line is 0."""
+    found: dict[str, int] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            first = node.decorator_list[0] if node.decorator_list else node
+            found.setdefault(node.name, first.lineno - 1)
+    return found

@@ -44,15 +44,14 @@ _ROLLING = ("rolling_mean", "zscore", "volatility", "momentum")
 _MEMORY = ("new", "kept")  # of the result: the default, or given as `out`
 
 
-def _kept(features: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((feature, "kept") for feature in features)
+_KEPT_ROLLING = tuple((feature, "kept") for feature in _ROLLING)
 
 
 @_hot_path(
     claim="",
     witnesses=("bytecodes", "instructions", "memory", "cpu", "wall", "claim"),
-    uncounted=_kept(_ROLLING[1:]),
-    untimed=(("momentum", "new"), *_kept(_ROLLING)),
+    uncounted=_KEPT_ROLLING[1:],
+    untimed=(("momentum", "new"), *_KEPT_ROLLING),
     claim_at=("rolling_mean", "new"),
 )
 class Rolling:
@@ -120,13 +119,14 @@ def _pandas_smoothed(name: str, high: Any, low: Any, close: Any) -> Any:
 
 
 _SMOOTHED = ("ewma", "rsi", "atr")
+_KEPT_SMOOTHED = tuple((feature, "kept") for feature in _SMOOTHED)
 
 
 @_hot_path(
     claim="",
     witnesses=("bytecodes", "instructions", "memory", "cpu", "wall", "claim"),
-    uncounted=_kept(_SMOOTHED[1:]),
-    untimed=_kept(_SMOOTHED),
+    uncounted=_KEPT_SMOOTHED[1:],
+    untimed=_KEPT_SMOOTHED,
     claim_at=("ewma", "new"),
 )
 class Smoothed:

@@ -189,7 +189,9 @@ def _check_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fast", action="store_true", help="fewer pairs, wider limits")
     parser.add_argument(
-        "--all", action="store_true", help="count instructions of unchanged hot paths, too"
+        "--all",
+        action="store_true",
+        help="take instructions and claims of unchanged hot paths, too",
     )
     parser.add_argument(
         "--every-pair",

@@ -152,11 +152,26 @@ def claim_floor(case: dict[str, Any], baseline: Baseline, here: Environment) -> 
     the processor and with the packages that it was measured with.
     """
     floors = [] if case["cpu_floor"] is None else [case["cpu_floor"]]
-    stored = baseline.ratios.get(case["label"])
-    same = not baseline.environment.difference(here)
-    if stored and same and baseline.environment.processor == here.processor:
+    stored = _ratio_stored_here(case, baseline, here)
+    if stored:
         floors.append(LOST_CLAIM * stored["low"])  # what was sure then
     return max(floors, default=None)
+
+
+def claim_known(case: dict[str, Any], baseline: Baseline, here: Environment) -> bool:
+    """Whether the ratio of the baseline's code is stored for here, and keeps what is promised."""
+    stored = _ratio_stored_here(case, baseline, here)
+    return bool(stored) and (case["cpu_floor"] is None or stored["low"] >= case["cpu_floor"])
+
+
+def _ratio_stored_here(
+    case: dict[str, Any], baseline: Baseline, here: Environment
+) -> dict[str, float]:
+    """The stored before/after ratio; empty if it was measured with other packages, or elsewhere."""
+    same = not baseline.environment.difference(here)
+    if not same or baseline.environment.processor != here.processor:
+        return {}
+    return baseline.ratios.get(case["label"], {})
 
 
 def judge_claim(

@@ -14,14 +14,13 @@ from typing import Any
 
 from . import exact, instruments, judge, strace
 from .baselines import Baseline, Environment
-from .errors import GateError
 from .exact import Job, Lanes
 from .grown import merge
 from .harness import Side, WorkerProcess
 from .instruments import Kind, counted_by
 from .outcome import Key, Outcomes, Progress, SecondLook, pair_core
 from .pairs import PairedCpu
-from .ratio import claim_kept, claim_ratio, interleave
+from .ratio import claim_ratios, claims_kept, interleave
 from .rules import SLOWER_WALL, WALL_AGAIN, CpuRule, counter_decreased, counter_increased
 
 Described = dict[str, Any]  # one hot path, as a worker describes it
@@ -60,7 +59,7 @@ class Measurement:
     rule: CpuRule
     outcomes: Outcomes
     progress: Progress
-    every: bool = False  # instructions of paths that no change reaches, too
+    every: bool = False  # instructions and claims of paths that no change reaches, too
     notes: list[str] = field(default_factory=list)
     exempt: list[str] = field(default_factory=list)
 
@@ -176,14 +175,8 @@ class Measurement:
 
     def _claims(self) -> None:
         """Before against after, for the cases whose `before` is quick; a loss is measured again."""
-        floors = {
-            (path["name"], case["label"]): self.claim_floor(path, case)
-            for path in self.judged
-            for case in path["cases"]
-            if case["compared"] and self.outcomes[path["name"], case["label"]].error is None
-        }
-        waiting = [key for key, floor in floors.items() if floor is not None]
-        self._note_unjudged_claims({path for path, _ in waiting})
+        floors = self._claim_floors()
+        waiting = list(floors)
         if waiting:
             self.progress(f"claims: before against after of {len(waiting)} cases")
         for _ in range(CLAIM_LOOKS):
@@ -191,13 +184,42 @@ class Measurement:
                 self.head, waiting, self._claim, self.outcomes, Lanes(), core=pair_core()
             )
             waiting = [key for key in waiting if self._lost(key, floors[key])]
-        for key in waiting:
-            self.progress(f"claim of {key[0]}[{key[1]}] again, both sides by turns")
-            self._claim_again(key)
+        if waiting:
+            names = ", ".join(f"{path}[{case}]" for path, case in waiting)
+            self.progress(f"claims again, both sides by turns: {names}")
+            self._claims_again(waiting)
 
-    def _lost(self, key: Key, floor: float | None) -> bool:
+    def _claim_floors(self) -> dict[Key, float]:
+        """What the claims that are measured here must reach; notes tell which are not, and why."""
+        floors: dict[Key, float] = {}
+        known: set[str] = set()
+        for path in self.judged:
+            for case in path["cases"]:
+                key = path["name"], case["label"]
+                if not case["compared"] or self.outcomes[key].error is not None:
+                    continue
+                floor = self.claim_floor(path, case)
+                if self._claim_known(path, case):
+                    known.add(path["name"])
+                elif floor is not None:
+                    floors[key] = floor
+        if known:
+            self.notes.append(
+                f"claims of {len(known)} hot paths not measured: nothing that they import has "
+                f"changed since their ratios were stored here (--all measures them)"
+            )
+        self._note_unjudged_claims(known | {path for path, _ in floors})
+        return floors
+
+    def _claim_known(self, path: Described, case: dict[str, Any]) -> bool:
+        """Whether the stored ratio is this code's, too: no changed file can be imported here."""
+        baseline = self.baselines[path["name"]]
+        known = judge.claim_known(case, baseline, self.environment)
+        return known and not self.every and not self.reached(path)
+
+    def _lost(self, key: Key, floor: float) -> bool:
         found = self.outcomes[key].claim
-        return found is not None and floor is not None and found < floor
+        return found is not None and found < floor
 
     def _note_unjudged_claims(self, judged: set[str]) -> None:
         claiming = {path["name"] for path in self.judged if "claim" in path["witnesses"]}
@@ -211,19 +233,21 @@ class Measurement:
         found = interleave(worker, key, rounds=CLAIM_ROUNDS)
         self.outcomes[key].claim_looks.append(found.ratio("cpu_s"))
 
-    def _claim_again(self, key: Key) -> None:
-        baseline, outcome = self.baselines[key[0]], self.outcomes[key]
-        try:
-            if key[1] in baseline.ratios:
-                kept = claim_kept(self.head, self.base(baseline), key)
-                now = kept.now
+    def _claims_again(self, keys: Sequence[Key]) -> None:
+        """In fresh processes; beside the baseline's code where a ratio of its is stored."""
+        alone: list[Key] = []
+        groups: dict[Side, list[Key]] = {}
+        for key in keys:
+            baseline = self.baselines[key[0]]
+            stored = key[1] in baseline.ratios
+            (groups.setdefault(self.base(baseline), []) if stored else alone).append(key)
+        found = claim_ratios(self.head, alone, self.outcomes) if alone else {}
+        for base, group in groups.items():
+            for key, kept in claims_kept(self.head, base, group, self.outcomes).items():
+                outcome, found[key] = self.outcomes[key], kept.now
                 outcome.claim_base, outcome.claim_kept = kept.then.cpu, kept.high
-            else:
-                now = claim_ratio(self.head, key)
-        except GateError as error:
-            outcome.fail(error)
-            return
-        outcome.claim_spread = (now.cpu, now.low, now.high)
+        for key, now in found.items():
+            self.outcomes[key].claim_spread = (now.cpu, now.low, now.high)
 
     def claim_floor(self, path: Described, case: dict[str, Any]) -> float | None:
         """The least before/after ratio that is no failure; None if nothing is promised."""

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from .errors import GateError
 from .harness import Side, WorkerProcess
 from .outcome import Key, Outcomes, Progress, pair_core
-from .rules import Paired, log_ratio, trimmed_mean
+from .rules import SLOWER_WALL, Paired, log_ratio, trimmed_mean
 
 BATCH_S = 0.05  # CPU seconds of one batch: many turns of the scheduler
 ROUNDS = 2  # batches of each side in one pair; a body that fills a batch alone runs once
 WALL_BATCH_S = 0.002  # shorter than a turn of the scheduler: most go by without a neighbor's turn
 WALL_TURNS = 3
 _SECONDS = ("cpu_s", "wall_s", "fresh_s")  # of a worker's answer to `open`
-WALL_PAIRS = 2  # of the first stage
+WALL_PAIRS = 2  # of the first stage; the later ones only while each of the others was slower
 LONGEST_BATCH_S = 1.0  # of wall time: a body that sleeps, or takes long to set up, runs less often
 
 
@@ -139,7 +139,7 @@ class PairedCpu:
             if self._core is not None:
                 for side in order:
                     samples[side].append(workers[side].finish()["cpu_s"])
-        if pair < WALL_PAIRS and len(self._outcomes[key].wall) <= pair:
+        if wall_wanted(self._outcomes[key].wall, pair):
             self._outcomes[key].wall += (self._wall(workers, key),)
         self._outcomes[key].cpu_s = min(samples[0])
         means = trimmed_mean(samples[0]), trimmed_mean(samples[1])
@@ -158,6 +158,14 @@ class PairedCpu:
 
 
 Workers = tuple[WorkerProcess, WorkerProcess]  # this code's, the base's
+
+
+def wall_wanted(taken: Sequence[float], pair: int) -> bool:
+    """Whether this pair of the first stage takes wall time.
+
+    A case is suspected if it is slower in every look at it, so one that is not ends the looking.
+    """
+    return len(taken) <= pair < WALL_PAIRS and all(ratio > SLOWER_WALL for ratio in taken)
 
 
 def _paired(samples: Sequence[tuple[float, float]]) -> Paired:

@@ -6,15 +6,18 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from . import exact
 from .errors import BodyRaisedError, NotMeasuredError
 from .harness import Side, WorkerProcess
-from .outcome import Key, pair_core
+from .outcome import Key, Outcome, Outcomes, pair_core
 from .pairs import Plan
 from .rules import trimmed_mean
 
 PROCESSES = 5
 ROUNDS = 5
+LONG_PROCESSES = 3
 LONG_S = 1.0  # a `before` of this length is sampled once a process, and in fewer processes
 
 
@@ -58,34 +61,63 @@ def claim_ratio(side: Side, key: Key) -> Ratio:
 
     Raises `BodyRaisedError` where before and after disagree: then no time of theirs counts.
     """
-    return _ratio(_turns([side], key)[0])
+    outcomes = {key: Outcome()}
+    found = _turns([side], [key], outcomes)
+    error = outcomes[key].error
+    if error is not None:
+        raise error
+    return _ratio(found[key][0])
 
 
-def claim_kept(head: Side, base: Side, key: Key) -> Kept:
-    """`claim_ratio` of both sides; their processes take turns, so that a bad moment meets both.
+def claim_ratios(side: Side, keys: Sequence[Key], outcomes: Outcomes) -> dict[Key, Ratio]:
+    """`claim_ratio` of several cases, which share their processes; errors go into the outcomes."""
+    return {key: _ratio(now) for key, (now,) in _turns([side], keys, outcomes).items()}
+
+
+def claims_kept(head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes) -> dict[Key, Kept]:
+    """`claim_ratios` of both sides; their processes take turns, so that a bad moment meets both.
 
     What they keep is judged turn by turn: noise that meets both of a turn does not count.
-
-    Raises as `claim_ratio`, for `head`.
     """
-    now, then = _turns([head, base], key)
-    turns = zip(now, then, strict=True)
-    _, _, high = _spread([math.log(a.ratio("cpu_s") / b.ratio("cpu_s")) for a, b in turns])
-    return Kept(_ratio(now), _ratio(then), high)
+    kept: dict[Key, Kept] = {}
+    for key, (now, then) in _turns([head, base], keys, outcomes).items():
+        turns = zip(now, then, strict=True)
+        _, _, high = _spread([math.log(a.ratio("cpu_s") / b.ratio("cpu_s")) for a, b in turns])
+        kept[key] = Kept(_ratio(now), _ratio(then), high)
+    return kept
 
 
-def _turns(sides: Sequence[Side], key: Key) -> list[list[Interleaved]]:
+def _turns(
+    sides: Sequence[Side], keys: Sequence[Key], outcomes: Outcomes
+) -> dict[Key, list[list[Interleaved]]]:
     """Each side in fresh processes by turns; before and after of the first one are compared."""
-    found: list[list[Interleaved]] = [[] for _ in sides]
-    processes = PROCESSES
-    while len(found[-1]) < processes:
-        for side, mine in zip(sides, found, strict=True):
-            compare = side is sides[0] and not mine
-            with WorkerProcess(side, core=pair_core()) as worker:
-                mine.append(interleave(worker, key, compare=compare))
-            if mine[-1].before["wall_s"] > LONG_S:
-                processes = min(processes, 3)
-    return found
+    found: dict[Key, list[list[Interleaved]]] = {key: [[] for _ in sides] for key in keys}
+    for turn in range(PROCESSES):
+        good = [key for key in keys if outcomes[key].error is None]
+        left = [key for key in good if turn < _processes(found[key])]
+        for number, side in enumerate(sides):
+            act = partial(_turn, found=found, number=number, compare=turn == number == 0)
+            exact.each_case(side, left, act, outcomes, exact.Lanes(), core=pair_core())
+    return {key: each for key, each in found.items() if outcomes[key].error is None}
+
+
+def _turn(
+    worker: WorkerProcess,
+    key: Key,
+    *,
+    found: dict[Key, list[list[Interleaved]]],
+    number: int,
+    compare: bool,
+) -> None:
+    taken = interleave(worker, key, compare=compare)
+    taken.ratio("cpu_s")  # raises here, where it costs this case only
+    found[key][number].append(taken)
+
+
+def _processes(found: Sequence[Sequence[Interleaved]]) -> int:
+    """How many of each side a case needs, after those that are done."""
+    long = any(one.before["wall_s"] > LONG_S for mine in found for one in mine)
+    return LONG_PROCESSES if long else PROCESSES
 
 
 def _spread(logs: Sequence[float]) -> tuple[float, float, float]:

@@ -38,7 +38,7 @@ class Run:
     names: Sequence[str] = ()
     rule: CpuRule = CAREFUL
     progress: Progress = field(default=lambda line: None)
-    every: bool = False  # instructions of hot paths that no change can reach, too
+    every: bool = False  # instructions and claims of paths that no change can reach, too
     changed: bool = False  # only the hot paths that a change can reach
     against: str = ""  # a commit to compare with, instead of the stored baselines
     notes: list[str] = field(default_factory=list)

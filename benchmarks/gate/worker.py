@@ -83,6 +83,7 @@ class Worker:
         self._paths: dict[str, HotPath] = {}
         self._body: Body | None = None
         self._frozen = 0  # objects that were when no case was open
+        self._cases_froze = 0  # since then: more than that, closed cases cannot have left
         self._clock: Callable[[], int] = time.thread_time_ns
 
     def load(self, package: str, stage: Path, loader: str, core: int | None) -> Answer:
@@ -137,6 +138,7 @@ class Worker:
         for _ in range(warm):
             cpu_s, wall_s, fresh_s = self._call(body)
         gc.collect()
+        self._cases_froze += len(gc.get_objects())
         gc.freeze()
         return {"cpu_s": cpu_s, "wall_s": wall_s, "fresh_s": fresh_s}
 
@@ -157,16 +159,18 @@ class Worker:
             body, self._body = self._body, None
             body.close()
             del body
-            if gc.get_freeze_count() - self._frozen > MOST_FROZEN:
-                gc.unfreeze()
-                self._freeze()
+            if self._cases_froze > MOST_FROZEN:  # counting them visits everything that is frozen
+                self._cases_froze = gc.get_freeze_count() - self._frozen
+                if self._cases_froze > MOST_FROZEN:
+                    gc.unfreeze()
+                    self._freeze()
         return {}
 
     def _freeze(self) -> None:
         """What is imported stays: no later collection looks at it."""
         gc.collect()
         gc.freeze()
-        self._frozen = gc.get_freeze_count()
+        self._frozen, self._cases_froze = gc.get_freeze_count(), 0
 
     def measure(self, calls: int, side: str = "after") -> Answer:
         """CPU and wall seconds of `calls` calls; `fresh` runs before each, outside the clock."""

@@ -192,6 +192,18 @@ def test_the_stored_ratio_counts_on_the_same_processor_and_packages_only() -> No
     assert judge.claim_floor(promised | {"cpu_floor": None}, BASELINE, here) is None
 
 
+def test_a_claim_is_known_where_its_ratio_is_stored_here_and_keeps_what_is_promised() -> None:
+    here = BASELINE.environment
+    stored = replace(BASELINE, ratios={CASE: {"cpu": 20.0, "low": 19.0}})
+    promised: dict[str, Any] = {"label": CASE, "cpu_floor": 5.0}
+    assert judge.claim_known(promised, stored, here)
+    assert judge.claim_known(promised | {"cpu_floor": None}, stored, here)
+    assert not judge.claim_known(promised | {"cpu_floor": 19.5}, stored, here)
+    assert not judge.claim_known(promised, BASELINE, here)
+    assert not judge.claim_known(promised, stored, replace(here, processor="another"))
+    assert not judge.claim_known(promised, stored, replace(here, packages={"numpy": "9"}))
+
+
 # --- CPU time
 
 

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.gate.pairs import BATCH_S, LONGEST_BATCH_S, ROUNDS, WALL_BATCH_S, Plan, _Clock
+from benchmarks.gate.pairs import (
+    BATCH_S,
+    LONGEST_BATCH_S,
+    ROUNDS,
+    WALL_BATCH_S,
+    WALL_PAIRS,
+    Plan,
+    _Clock,
+    wall_wanted,
+)
+from benchmarks.gate.rules import SLOWER_WALL
 
 SECONDS = st.floats(0.0, 100.0)
 
@@ -26,6 +36,21 @@ def test_every_body_is_called_at_least_once(cpu_s: float, wall_s: float) -> None
     plan = Plan.of(cpu_s, wall_s)
     assert min(plan.calls, plan.rounds, plan.wall_calls) >= 1
     assert plan.calls == 1 or plan.calls * wall_s <= LONGEST_BATCH_S * (1 + 1e-9)
+
+
+@given(st.lists(st.floats(0.5, 4.0), min_size=WALL_PAIRS, max_size=WALL_PAIRS))
+def test_wall_time_is_looked_at_until_one_look_clears_it(ratios: list[float]) -> None:
+    taken: list[float] = []
+    for pair in range(6):
+        if wall_wanted(taken, pair):
+            taken.append(ratios[pair])
+    assert taken
+    # The same are suspected as if every look had been taken.
+    assert (min(taken) > SLOWER_WALL) == (min(ratios) > SLOWER_WALL)
+
+
+def test_wall_time_of_a_pair_is_taken_once() -> None:
+    assert not wall_wanted((4.0,), 0)
 
 
 def test_the_time_left_is_judged_by_the_pairs_that_are_done(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,10 +12,11 @@ import pytest
 from sample_claims import interleaved
 
 from benchmarks.gate import exact, measuring, ratio
+from benchmarks.gate.baselines import Baseline, Environment
 from benchmarks.gate.errors import BodyRaisedError
 from benchmarks.gate.harness import Side, WorkerProcess
 from benchmarks.gate.measuring import Measurement
-from benchmarks.gate.outcome import Key, Outcome
+from benchmarks.gate.outcome import Key, Outcome, Outcomes
 from benchmarks.gate.ratio import Interleaved, Kept, Ratio
 from benchmarks.gate.rules import CAREFUL
 
@@ -25,10 +27,16 @@ HEAD, BASE = (
 KEY = "stores.AddBatch", "n=100"
 
 
+OTHER = "stores.SeenEach", "n=100"
+
+
 class NoWorker:
     """A worker that is never asked; it remembers its side."""
 
+    started = 0
+
     def __init__(self, side: Side, **options: Any) -> None:
+        NoWorker.started += 1
         self.side = side
 
     def __enter__(self) -> Self:
@@ -36,33 +44,49 @@ class NoWorker:
 
     def __exit__(self, *error: object) -> None: ...
 
+    def kill(self) -> None: ...
 
-Turns = list[tuple[str, bool]]  # side, whether its answers were compared
-Take = Callable[[dict[str, Iterator[float]]], Turns]
+
+Turns = list[tuple[str, Key, bool]]  # side, case, whether its answers were compared
+Take = Callable[..., Turns]
 
 
 @pytest.fixture(name="take")
 def _take(monkeypatch: pytest.MonkeyPatch) -> Take:
-    """Let the processes of each side find these ratios of CPU time."""
+    """Let the processes of each side find these ratios of CPU time, whatever the case."""
 
-    def prepare(found: dict[str, Iterator[float]]) -> Turns:
+    def prepare(
+        found: dict[str, Sequence[float]],
+        failing: Callable[[str, Key, int], bool] = lambda side, key, turn: False,
+        before_s: float = 0.5,
+    ) -> Turns:
         turns: Turns = []
 
         def next_process(worker: NoWorker, key: Key, *, compare: bool = False) -> Interleaved:
-            turns.append((worker.side.name, compare))
-            return interleaved(1.0, next(found[worker.side.name]))
+            name = worker.side.name
+            turn = sum(one[:2] == (name, key) for one in turns)
+            turns.append((name, key, compare))
+            if failing(name, key, turn):
+                raise BodyRaisedError("it raised")
+            return interleaved(1.0, found[name][turn], before_s)
 
-        monkeypatch.setattr(ratio, "WorkerProcess", NoWorker)
+        monkeypatch.setattr(NoWorker, "started", 0)
+        monkeypatch.setattr(exact, "WorkerProcess", NoWorker)
         monkeypatch.setattr(ratio, "interleave", next_process)
         return turns
 
     return prepare
 
 
+def kept_of_one() -> Kept:
+    return ratio.claims_kept(HEAD, BASE, [KEY], {KEY: Outcome()})[KEY]
+
+
 def test_both_sides_take_turns_and_this_codes_answers_are_compared_once(take: Take) -> None:
-    turns = take({"head": iter([4.0] * 5), "base": iter([5.0] * 5)})
-    kept = ratio.claim_kept(HEAD, BASE, KEY)
-    assert turns == [("head", True), ("base", False), *[("head", False), ("base", False)] * 4]
+    turns = take({"head": [4.0] * 5, "base": [5.0] * 5})
+    kept = kept_of_one()
+    first = [("head", KEY, True), ("base", KEY, False)]
+    assert turns == [*first, *[("head", KEY, False), ("base", KEY, False)] * 4]
     assert kept.now.cpu == pytest.approx(4.0)
     assert kept.then.cpu == pytest.approx(5.0)
     assert kept.high == pytest.approx(0.8)
@@ -70,17 +94,58 @@ def test_both_sides_take_turns_and_this_codes_answers_are_compared_once(take: Ta
 
 def test_noise_that_meets_both_sides_of_a_turn_does_not_count(take: Take) -> None:
     noise = [1.0, 3.0, 0.5, 2.0, 1.0]
-    take({"head": iter([4 * each for each in noise]), "base": iter([5 * each for each in noise])})
-    kept = ratio.claim_kept(HEAD, BASE, KEY)
+    take({"head": [4 * each for each in noise], "base": [5 * each for each in noise]})
+    kept = kept_of_one()
     assert kept.now.high > kept.then.low  # their own intervals would say nothing
     assert kept.high == pytest.approx(0.8)
 
 
 def test_noise_of_one_side_widens_what_may_be_kept(take: Take) -> None:
     noise = [1.0, 3.0, 0.5, 2.0, 1.0]
-    take({"head": iter([4 * each for each in noise]), "base": iter([5.0] * 5)})
+    take({"head": [4 * each for each in noise], "base": [5.0] * 5})
     mean = math.exp(math.log(0.8) + sum(map(math.log, noise)) / 5)
-    assert ratio.claim_kept(HEAD, BASE, KEY).high > mean * 2
+    assert kept_of_one().high > mean * 2
+
+
+def test_several_cases_share_their_processes_and_each_is_measured_as_often_as_alone(
+    take: Take,
+) -> None:
+    turns = take({"head": [4.0] * 5, "base": [5.0] * 5})
+    kept = ratio.claims_kept(HEAD, BASE, [KEY, OTHER], {KEY: Outcome(), OTHER: Outcome()})
+    assert NoWorker.started == 10
+    assert kept.keys() == {KEY, OTHER}
+    for key in (KEY, OTHER):
+        mine = [(side, compare) for side, case, compare in turns if case == key]
+        assert mine == [("head", True), ("base", False), *[("head", False), ("base", False)] * 4]
+
+
+def test_a_long_before_takes_fewer_processes(take: Take) -> None:
+    turns = take({"head": [4.0] * 5, "base": [5.0] * 5}, before_s=2 * ratio.LONG_S)
+    kept_of_one()
+    assert len(turns) == 2 * ratio.LONG_PROCESSES
+
+
+@pytest.mark.parametrize("side", ["head", "base"])
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_case_that_fails_ends_and_leaves_the_others(take: Take, side: str, at: int) -> None:
+    take(
+        {"head": [4.0] * 5, "base": [5.0] * 5},
+        failing=lambda name, key, turn: (name, key, turn) == (side, KEY, at),
+    )
+    outcomes = {KEY: Outcome(), OTHER: Outcome()}
+    kept = ratio.claims_kept(HEAD, BASE, [KEY, OTHER], outcomes)
+    assert kept.keys() == {OTHER}
+    assert isinstance(outcomes[KEY].error, BodyRaisedError)
+    assert outcomes[OTHER].error is None
+    assert kept[OTHER].high == pytest.approx(0.8)
+
+
+def test_the_ratio_of_one_side_raises_what_its_case_raised(take: Take) -> None:
+    take({"head": [4.0] * 5}, failing=lambda name, key, turn: turn == 3)
+    with pytest.raises(BodyRaisedError, match="it raised"):
+        ratio.claim_ratio(HEAD, KEY)
+    take({"head": [4.0] * 5})
+    assert ratio.claim_ratio(HEAD, KEY).cpu == pytest.approx(4.0)
 
 
 # --- one process
@@ -133,14 +198,27 @@ def test_the_first_call_of_before_in_a_process_is_no_sample(
 class Looking(Measurement):
     """A measurement of one claim whose looks are given."""
 
-    def __init__(self, looks: Sequence[float], *, stored: bool = True) -> None:
+    def __init__(
+        self,
+        looks: Sequence[float],
+        *,
+        stored: bool = True,
+        known: bool = False,
+        reached: bool = False,
+        every: bool = False,
+    ) -> None:
         self.looks = iter(looks)
         self.outcomes = {KEY: Outcome()}
         self.head, self.base = HEAD, lambda baseline: BASE
         case = {"label": KEY[1], "compared": True, "cpu_floor": 10.0}
         self.judged, self.fresh = [{"name": KEY[0], "cases": [case], "witnesses": ["claim"]}], []
-        baseline: Any = type("Stored", (), {"ratios": {KEY[1]: {}} if stored else {}})()
-        self.baselines = {KEY[0]: baseline}
+        self.environment = Environment("cpython 3.11.7", {}, {}, "processor")
+        elsewhere = replace(self.environment, processor="processor" if known else "another")
+        ratios = {KEY[1]: {"cpu": 30.0, "low": 29.0}} if stored else {}
+        self.baselines = {
+            KEY[0]: Baseline(KEY[0], "tree", "commit", "w", elsewhere, {}, ratios, "", "")
+        }
+        self.reached, self.every = lambda path: reached, every
         self.rule, self.notes, self.said = CAREFUL, [], list[str]()
         self.progress = self.said.append
 
@@ -161,17 +239,19 @@ def _again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for key in keys:
             act(None, key)
 
-    def claim_ratio(side: Side, key: Key) -> Ratio:
+    def claim_ratios(side: Side, keys: Sequence[Key], outcomes: Outcomes) -> dict[Key, Ratio]:
         calls.append("alone")
-        return found
+        return dict.fromkeys(keys, found)
 
-    def claim_kept(head: Side, base: Side, key: Key) -> Kept:
+    def claims_kept(
+        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes
+    ) -> dict[Key, Kept]:
         calls.append("by turns")
-        return Kept(found, Ratio(12.0, 11.0, 13.0, 12.0, 1.0, 0.1), 0.8)
+        return dict.fromkeys(keys, Kept(found, Ratio(12.0, 11.0, 13.0, 12.0, 1.0, 0.1), 0.8))
 
     monkeypatch.setattr(exact, "each_case", each)
-    monkeypatch.setattr(measuring, "claim_ratio", claim_ratio)
-    monkeypatch.setattr(measuring, "claim_kept", claim_kept)
+    monkeypatch.setattr(measuring, "claim_ratios", claim_ratios)
+    monkeypatch.setattr(measuring, "claims_kept", claims_kept)
     return calls
 
 
@@ -184,6 +264,26 @@ def test_a_claim_that_holds_in_the_mean_of_its_looks_is_left_alone(
     assert measurement.outcomes[KEY].claim_looks == looks
     assert again == []
     assert measurement.outcomes[KEY].claim_spread is None
+
+
+def test_a_claim_that_no_change_can_reach_is_not_measured_and_the_notes_say_so(
+    again: list[str],
+) -> None:
+    measurement = Looking([], known=True)
+    measurement._claims()
+    assert (measurement.outcomes[KEY].claim_looks, again) == ([], [])
+    (note,) = measurement.notes
+    assert note.startswith("claims of 1 hot paths not measured: nothing that they import")
+
+
+@pytest.mark.parametrize("how", [{"reached": True}, {"every": True}, {"known": False}])
+def test_a_claim_is_measured_if_a_change_can_reach_it_or_its_ratio_is_from_elsewhere(
+    again: list[str], how: dict[str, bool]
+) -> None:
+    measurement = Looking([11.0], **({"known": True} | how))
+    measurement._claims()
+    assert measurement.outcomes[KEY].claim_looks == [11.0]
+    assert measurement.notes == []
 
 
 @pytest.mark.parametrize(("stored", "how"), [(True, "by turns"), (False, "alone")])
@@ -199,13 +299,17 @@ def test_a_claim_lost_in_every_look_is_measured_again(
     assert any("again, both sides by turns" in line for line in measurement.said)
 
 
-def test_an_error_of_the_second_look_is_the_cases_error(
+def test_a_case_that_fails_in_the_second_look_has_no_second_ratio(
     again: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def disagree(*arguments: object) -> Kept:
-        raise BodyRaisedError("before and after disagree")
+    def disagree(
+        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes
+    ) -> dict[Key, Kept]:
+        outcomes[KEY].fail(BodyRaisedError("before and after disagree"))
+        return {}
 
-    monkeypatch.setattr(measuring, "claim_kept", disagree)
+    monkeypatch.setattr(measuring, "claims_kept", disagree)
     measurement = Looking([9.0] * 3)
     measurement._claims()
     assert isinstance(measurement.outcomes[KEY].error, BodyRaisedError)
+    assert measurement.outcomes[KEY].claim_spread is None

@@ -67,3 +67,36 @@ def test_little_that_they_leave_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     found, node = opened()
     found.close()
     assert node() is not None
+
+
+def test_what_is_frozen_is_visited_only_where_it_may_be_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, _node = opened()
+    visits: list[int] = []
+    count = gc.get_freeze_count
+
+    def visit() -> int:
+        visits.append(count())
+        return visits[-1]
+
+    monkeypatch.setattr(gc, "get_freeze_count", visit)
+    for _ in range(3):
+        found.close()
+        found.open("p", "c")
+    assert visits == []
+    monkeypatch.setattr(worker, "MOST_FROZEN", found._cases_froze)
+    found.close()
+    assert visits == []  # as many as may be left
+    found.open("p", "c")
+    monkeypatch.setattr(worker, "MOST_FROZEN", found._cases_froze - 1)
+    found.close()
+    assert visits
+
+
+def test_cases_leave_at_most_what_was_frozen_for_them() -> None:
+    found, _node = opened()
+    for _ in range(5):
+        assert gc.get_freeze_count() - found._frozen <= found._cases_froze
+        found.close()
+        found.open("p", "c")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import linecache
 import sys
 import textwrap
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -300,3 +303,51 @@ def test_the_version_follows_the_workload(suite: Callable[[str], Any], old: str,
 def test_the_version_ignores_what_is_no_part_of_it(suite: Callable[[str], Any]) -> None:
     other = TOY.replace("public = 4", "public = 5")
     assert version(suite(TOY)) == version(suite(other))
+
+
+def noted(function: Callable[[str], Any], texts: list[str]) -> Callable[[str], Any]:
+    """`function`, which notes its argument."""
+
+    def call(text: str) -> Any:
+        texts.append(text)
+        return function(text)
+
+    return call
+
+
+def test_the_source_that_is_hashed_is_what_inspect_finds(suite: Callable[[str], Any]) -> None:
+    module = suite(TOY)
+    things = [
+        thing
+        for thing in vars(module).values()
+        if getattr(thing, "__module__", None) == module.__name__
+    ]
+    assert any(map(inspect.isclass, things))
+    for thing in things:
+        assert _registry._source(thing) == textwrap.dedent(inspect.getsource(thing))
+
+
+def test_a_class_that_stands_in_no_module_line_is_found_by_inspect(
+    suite: Callable[[str], Any],
+) -> None:
+    module = suite("if True:\n    class Nested:\n        params = (1,)\n")
+    assert _registry._source(module.Nested) == "class Nested:\n    params = (1,)\n"
+
+
+def test_a_suite_is_parsed_once_for_all_its_classes(
+    suite: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    monkeypatch.setattr(ast, "parse", noted(ast.parse, parsed))
+    one, other = textwrap.dedent(TOY), textwrap.dedent(TOY).replace("class Toy", "class Other")
+    suite(f"# parsed by no other test\n{one}\n{other}")
+    assert len(parsed) == 1
+
+
+def test_the_claims_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(tomllib, "loads", noted(tomllib.loads, read))
+    _registry._claims_file.cache_clear()
+    found = [bool(_registry._floors(name)) for name in ("dedup-insert", "dedup-lookup", "", "none")]
+    assert found == [True, True, False, False]
+    assert len(read) == 1
