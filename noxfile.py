@@ -161,12 +161,40 @@ def history(session: nox.Session) -> None:
 
 @nox.session
 def profile(session: nox.Session) -> None:
-    """Profile a study: -- [--memory] path/to/study.py its args, or -- --hot-path NAME after."""
-    _install(session, *PROJECT["dependencies"], *_group("bench", "profile"))
-    words = list(session.posargs)
-    memory = words[:1] == ["--memory"]  # first, so that a study may have such an option too
-    script = "study_memory.py" if memory else "study_time.py"
-    words = words[memory:]
+    """Profile a study: -- [--memory | --both] study.py its args, -- --pid PID, -- --hot-path NAME.
+
+    The first word chooses: a study may have such options, too. `--arm study.py` starts one that
+    can be attached to later; `--compare BEFORE AFTER` shows which phase moved.
+    """
+    if "--hot-path" in session.posargs:  # this repository's code runs in this environment
+        _install(session, *PROJECT["dependencies"], *_group("bench", "profile"))
+    else:  # a study runs in its own
+        _install(session, *(one for one in _group("profile") if one.startswith("py-spy")))
+    script, words = _profiler(list(session.posargs))
     python = str(Path(session.bin) / "python")
     session.chdir(session.invoked_from)
     _pass_on(session, python, str(ROOT / "profiling" / script), *words, caller=True)
+
+
+def _profiler(words: list[str]) -> tuple[str, list[str]]:
+    """The script of profiling/ that a command line means, and what is left for it."""
+    chosen = {
+        "--memory": "study_memory.py",
+        "--both": "study_both.py",
+        "--compare": "compare.py",
+    }
+    first = words[0] if words else ""
+    if first in chosen:
+        if first == "--memory" and "".join(words[1:2]).partition("=")[0] == "--pid":
+            return "attach.py", words
+        return chosen[first], words[1:]
+    if first in ("--pid", "--arm") or first.startswith("--pid="):
+        return "attach.py", words
+    return "study_time.py", words
+
+
+@nox.session
+def profile_hot_paths(session: nox.Session) -> None:
+    """CPU and memory of every hot path, before and after (-- NAME ..., -- --only memory)."""
+    _install(session, *PROJECT["dependencies"], *_group("bench", "profile"))
+    _pass_on(session, "python", str(ROOT / "profiling" / "hot_paths.py"), *session.posargs)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,16 @@ if package:
     except Exception:
         pass
 print(json.dumps([sys.executable, ".".join(map(str, sys.version_info[:3])), version]))
+"""
+
+_COMPILE = """
+import sys
+try:
+    with open(sys.argv[1], "rb") as script:
+        compile(script.read(), sys.argv[1], "exec", dont_inherit=True)
+except (SyntaxError, ValueError) as error:
+    line = getattr(error, "lineno", None)
+    print("%s%s" % ("line %d: " % line if line else "", getattr(error, "msg", error)))
 """
 
 
@@ -125,3 +136,26 @@ def probe(
             "name the study's interpreter with --python"
         ) from error
     return Interpreter(real or path, version, origin, package_version)
+
+
+def why_no_script(path: str, script: Path, environ: Mapping[str, str]) -> str:
+    """What keeps the interpreter from reading a file as a script; empty when nothing does.
+
+    Only plain files of source are looked at: a pipe can be read once, and an archive or compiled
+    code runs as it is. Cost: one process.
+    """
+    if not script.is_file() or script.suffix == ".pyc" or zipfile.is_zipfile(script):
+        return ""
+    command = [path, "-S", "-W", "ignore", "-c", _COMPILE, str(script)]
+    try:
+        answer = subprocess.run(
+            command,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=120,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""  # it answered before: the study itself will say what is wrong
+    return answer.stdout.decode("utf-8", "replace").strip()

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+DEFAULT_PARENT = ".profiles"
 _NAME_LENGTH = 60  # keeps the folder's name below every file system's limit, in any script
+_PATIENCE = 2  # times that a profiler whose study has ended is asked before it is killed
 
 
 class Recording:
@@ -34,12 +36,14 @@ class Recording:
         Safe against others doing the same at the same moment. Raises OSError.
         """
         parent.mkdir(parents=True, exist_ok=True)
+        if parent.name == DEFAULT_PARENT:
+            _keep_out_of_git(parent)
         stem = f"{folder_name(name)}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         attempt = 1
         while True:
             folder = parent / (stem if attempt == 1 else f"{stem}-{attempt}")
             try:
-                folder.mkdir()
+                folder.mkdir(mode=0o700)  # command lines and paths are nobody else's
             except FileExistsError:
                 attempt += 1
             else:
@@ -67,6 +71,12 @@ class Recording:
                 draft.unlink()
 
 
+def _keep_out_of_git(parent: Path) -> None:
+    """Let git pass over the recordings in a repository of the user's own."""
+    with contextlib.suppress(OSError), (parent / ".gitignore").open("x") as file:
+        file.write("*\n")
+
+
 def folder_name(name: str) -> str:
     """A name that is safe in a path: letters and digits of any script, `_`, `.` and `-`."""
     safe = re.sub(r"[^\w.-]+", "_", name.encode("utf-8", "replace").decode("utf-8"))
@@ -79,14 +89,25 @@ class Supervisor:
 
     They run in a session of their own, so a Ctrl-C at the terminal reaches only this process: the
     study then gets the signal, cleans up while it is still recorded, and the profiler ends as it
-    does after any study. A second Ctrl-C kills the study.
+    does after any study. A second Ctrl-C kills the study. After the study's end the first two ask
+    the profiler to write what it has, and the third kills it.
     """
 
-    def __init__(self, study_pid: Callable[[int], int | None]) -> None:
-        """study_pid: from the profiler's process id to the one that gets the signal, if any."""
+    def __init__(
+        self,
+        study_pid: Callable[[int], int | None],
+        afterwards: Callable[[], object] = lambda: None,
+    ) -> None:
+        """study_pid: from the profiler's process id to the one that gets the signal, if any.
+
+        afterwards: called when the profiler has ended, while signals are still passed on.
+        """
         self.received: int | None = None
         self.duration_s = 0.0
+        self.ended_ns: int | None = None  # of the profiler, on the monotonic clock
         self._study_pid = study_pid
+        self._afterwards = afterwards
+        self._hurried = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, command: Sequence[str], **options: Any) -> int:
@@ -94,7 +115,7 @@ class Supervisor:
 
         options: as for `subprocess.Popen`. Raises OSError when the command does not start.
         """
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
         before = {number: signal.getsignal(number) for number in numbers}
         for number in numbers:
             if before[number] is not signal.SIG_IGN:  # as set by nohup
@@ -108,6 +129,8 @@ class Supervisor:
             if self.received is not None:  # while the process was being started
                 self.end_group()
             code = self._process.wait()
+            self.ended_ns = time.monotonic_ns()
+            self._afterwards()
         finally:
             self.duration_s = time.perf_counter() - start
             for number, handler in before.items():
@@ -122,18 +145,31 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
+    def hurry(self) -> None:
+        """Ask the profiler to write what it has; without effect once it has ended."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                self._process.send_signal(signal.SIGINT)
+
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        again = self.received is not None
-        self.received = self.received or number
         process = self._process
-        if process is None or process.returncode is not None:
+        if process is None:
+            self.received = self.received or number
             return
         study = self._study_pid(process.pid)
+        if study is None:
+            self._hurried += 1
+            if self._hurried <= _PATIENCE:
+                self.hurry()
+            elif process.returncode is None:
+                self.end_group()
+            return
+        again = self.received is not None
+        self.received = self.received or number
+        if study == process.pid and process.returncode is not None:
+            return  # the number may be another's by now
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if study is not None:
-                os.kill(study, signal.SIGKILL if again else number)
-            elif again:
-                os.killpg(process.pid, signal.SIGKILL)
+            os.kill(study, signal.SIGKILL if again else number)
 
 
 def shell_code(code: int) -> int:

@@ -1,37 +1,60 @@
-"""Where does a slow study spend its time? A flame graph by py-spy.
+"""Where does a slow study spend its time? Its phases, by samples of its stacks.
 
 The study runs unchanged in its own interpreter, which needs nothing of ours: py-spy looks at it
-from outside, with all its threads and worker processes, waiting ones included.
+from outside, with all its threads and worker processes, waiting ones included.  A small hook in
+the study's processes marks its trials.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import fcntl
-import html
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _blanked
 import _launch
+import _marks
 import _record
+import _study_end
+import _target
+import _time_profile
+import _words
 from _launch import Job, Outcome, Refusal
+from _watch import Watcher
 
-_PRODUCTS = {"flamegraph": "flamegraph.svg", "speedscope": "speedscope.json", "raw": "stacks.txt"}
+SAMPLES = "samples.speedscope.json"
+MARKS = "marks"  # the folder that holds the hook's notes where no profile came of them
+HOOK = Path(__file__).resolve().parent / "_hook"
 TRIAL_TIMEOUT_S = 60
+# py-spy holds every sample of every thread until it writes, some 0.3 kB each, and its file is
+# several times as large in memory while it is read.
+MOST_ROUNDS = 720_000
 _SHELL = Path(__file__).with_name("_keep_exit_code.sh")
 # py-spy kills its own child as soon as it sees no Python any more: not the shell that keeps the
 # exit code, but another one around it. (`exit` keeps it from becoming the inner one.)
-_OUTER_SHELL = ("/bin/sh", "-c", 'trap : HUP INT TERM; /bin/sh "$@"; exit $?', "sh")
-RUNNING_S, ENDED_S = 2.0, 30.0  # how long the exit code of a study that runs, or ended, may take
+# The witness runs beside it: $0 is its interpreter, $1 its script.
+_OUTER_SHELL = (
+    *("/bin/sh", "-c"),
+    'trap : HUP INT TERM QUIT; "$0" -I -S "$1" "$3" & shift; /bin/sh "$@"; exit $?',
+    sys.executable,
+    str(Path(__file__).with_name("_witness.py")),
+)
 # Idle threads too: without them a thread that waits for the disk vanishes from the picture.
-_FLAGS = ["--idle", "--threads", "--subprocesses", "--full-filenames"]
+# Of py-spy's formats only this one keeps the order of the samples.
+FLAGS = ("--idle", "--threads", "--subprocesses", "--full-filenames", "--format", "speedscope")
 
 
 class Time:
@@ -49,15 +72,24 @@ class Time:
         parser.add_argument(
             "--rate",
             type=_launch.rate,
-            default=100,
+            default=200,
             metavar="HZ",
-            help="samples a second, 1 to 1000 (default: 100)",
+            help="samples a second, 1 to 1000 (default: 200)",
         )
         parser.add_argument(
-            "--format",
-            choices=sorted(_PRODUCTS),
-            default="flamegraph",
-            help="an SVG, a file for speedscope.app, or collapsed stacks (default: flamegraph)",
+            "--most",
+            type=_seconds,
+            metavar="S",
+            help="look at the first S seconds; the study then runs on to its end unseen (default: "
+            f"{MOST_ROUNDS:,} samples of each thread, an hour at 200 a second). py-spy keeps all "
+            "samples in memory: a thread costs it about 0.2 GB an hour at 200 a second, some "
+            "times that when they are written and read. Look at a longer study at a lower --rate",
+        )
+        parser.add_argument(
+            "--nonblocking",
+            action="store_true",
+            help="read stacks while the study runs on: it is not slowed down, "
+            "but some samples are torn or missing",
         )
 
     def check(self, job: Job) -> str:
@@ -65,48 +97,79 @@ class Time:
         if found is None:
             install = _launch.shell_line([sys.executable, "-m", "pip", "install", "py-spy"])
             raise Refusal(_launch.TOOL_MISSING, f"py-spy is missing; install it with:\n  {install}")
+        try:
+            for descriptor in _own_streams():
+                os.close(descriptor)
+        except OSError as error:
+            raise Refusal(_launch.TOOL_MISSING, str(error)) from error
         self.py_spy = found
         self.version = try_py_spy(found, job)
-        return f"{job.options.rate} samples a second by {self.version}"
+        most = _words.seconds(most_s(job.options))
+        return f"{job.options.rate} samples a second by {self.version}, for {most} at most"
 
     def record(self, job: Job, recording: _record.Recording) -> Outcome:
-        product = _PRODUCTS[job.options.format]
-        log = recording.draft("log")
-        supervisor = _record.Supervisor(lambda py_spy: _study_pid(recording.folder, py_spy))
-        with log.open("wb") as messages:
+        with tempfile.TemporaryDirectory(
+            prefix="study-marks-", ignore_cleanup_errors=True
+        ) as folder:
+            marks = Path(folder)
+            supervisor = _record.Supervisor(
+                lambda py_spy: _study_end.who(recording.folder, py_spy),
+                lambda: _study_end.accompany(recording.folder, _goes_on),
+            )
+            launched_ns = time.monotonic_ns()
+            with Watcher(marks) as watcher:
+                code = self._run(job, recording, supervisor, marks)
+            clock = _Clock(
+                launched_ns,
+                _study_end.ended_ns(recording.folder),
+                supervisor.ended_ns or time.monotonic_ns(),
+                watcher,
+            )
+            outcome = self._outcome(job, recording, supervisor, code)
+            if outcome.reason and clock.cut:
+                outcome.reason += "; the study went on to its end without it"
+            elif outcome.reason == "":
+                self._read(job, recording, outcome, marks, clock)
+        return outcome
+
+    def _run(
+        self, job: Job, recording: _record.Recording, supervisor: _record.Supervisor, marks: Path
+    ) -> int:
+        """The study below py-spy; returns py-spy's exit code."""
+        with recording.draft("log").open("wb") as messages:
             out, err = _own_streams()
             command = [
-                *(self.py_spy, "record", "--rate", str(job.options.rate), *_FLAGS),
-                *("--format", job.options.format, "--output", str(recording.draft(product))),
+                *(self.py_spy, "record", "--rate", str(job.options.rate), *FLAGS),
+                *("--duration", str(most_s(job.options))),
+                *(("--nonblocking",) if job.options.nonblocking else ()),
+                *("--output", str(recording.draft(SAMPLES))),
                 *("--", *_OUTER_SHELL, str(_SHELL), str(recording.folder), str(out), str(err)),
                 *job.command,
             ]
+            environ = armed(job.environ, marks, recording.draft("log"))
             try:
-                code = supervisor.run(
-                    command, stdout=messages, stderr=messages, env=job.environ, cwd=job.folder
-                )
+                with _study_end.Finisher(recording.folder, supervisor.hurry):
+                    return supervisor.run(
+                        command, stdout=messages, stderr=messages, env=environ, cwd=job.folder
+                    )
             finally:
                 os.close(out)
                 os.close(err)
-        return self._outcome(job, recording, supervisor, code)
 
     def _outcome(
         self, job: Job, recording: _record.Recording, supervisor: _record.Supervisor, code: int
     ) -> Outcome:
         log = recording.draft("log").read_text(encoding="utf-8", errors="replace")
-        study_code = _code_of_the_study(recording.folder)
-        if study_code is None:  # py-spy gave up first: the study must not run on unseen
+        study_code = _study_end.code(recording.folder)
+        if study_code is None:  # py-spy gave up before it began: it must not run unseen
             supervisor.end_group()
-        product = _PRODUCTS[job.options.format]
         outcome = Outcome(
             study_code, supervisor.duration_s, supervisor.received, facts=self._facts(job, log)
         )
         wrote = code == 0 or wrote_its_product(log)
-        if wrote and recording.draft(product).exists() and outcome.facts["samples"]:
-            if job.options.format == "flamegraph":
-                entitle(recording.draft(product), _launch.shell_line(["python", *job.words]))
-            outcome.product = recording.keep(product)
-        elif "No stack counts" in log or "No python processes found" in log or code == 0:
+        if wrote and recording.draft(SAMPLES).exists() and outcome.facts["samples"]:
+            return outcome
+        if "No stack counts" in log or "No python processes found" in log or code == 0:
             outcome.reason = "no profile: the study ended before py-spy could take a sample"
             if study_code is None and supervisor.received is None:
                 outcome.reason = (
@@ -114,17 +177,88 @@ class Time:
                     "is the machine very busy, or the interpreter slow to start? Try again"
                 )
         else:
-            outcome.reason = f"no profile: py-spy failed: {_last_error(log)}"
+            said = _record.describe_code(code) if code > 128 else _last_error(log)
+            outcome.reason = f"no profile: py-spy failed: {said}"
+            if study_code is None and supervisor.received is None:
+                outcome.reason += "; the study was ended before it had begun"
         return outcome
+
+    def _read(
+        self, job: Job, recording: _record.Recording, outcome: Outcome, marks: Path, clock: _Clock
+    ) -> None:
+        """Keep the samples, then make a profile of them: whatever fails, they can be read again."""
+        try:
+            with contextlib.suppress(OSError, ValueError):
+                _blanked.in_file(recording.draft(SAMPLES))
+            samples = recording.keep(SAMPLES)
+            self._attribute(job, samples, outcome, marks, clock)
+            return
+        except KeyboardInterrupt:
+            outcome.received, outcome.after_study = signal.SIGINT, True
+            reason = "interrupted while the samples were read"
+        except Exception as error:  # hours of recording are worth more than a traceback
+            reason = f"no profile: {_launch.in_words(error)}"
+        with contextlib.suppress(OSError):
+            shutil.copytree(marks, recording.folder / MARKS, dirs_exist_ok=True)
+        outcome.profile = None
+        kept = recording.folder / SAMPLES
+        outcome.reason = f"{reason}; py-spy's samples are kept: {kept}" if kept.exists() else reason
+
+    def _attribute(
+        self, job: Job, samples: Path, outcome: Outcome, marks: Path, clock: _Clock
+    ) -> None:
+        """Turn the samples into a profile; says in the outcome what came of it."""
+        known = _marks.read(marks)
+        origin_ns = _time_profile.origin_ns(known, clock.launched_ns)
+        capture = _time_profile.Capture(
+            samples,
+            known,
+            _time_profile.shifted(clock.watcher.lives(0), origin_ns),
+            origin_ns,
+            max(clock.ended_ns - origin_ns, 0) / 1e9,
+            job.options.rate,
+            cut=clock.cut,
+            since_s=time.time() - (time.monotonic_ns() - clock.launched_ns) / 1e9,
+        )
+        built = _time_profile.build(capture, _launch.shell_line(["python", *job.words]))
+        outcome.duration_s = capture.end_s
+        outcome.facts["samples"] = built.samples  # py-spy counts those of the witness, too
+        if not built.samples:
+            outcome.reason = "no profile: the study ended before py-spy could take a sample"
+            return
+        remarks = (*built.profile.remarks, *torn(outcome.facts))
+        outcome.profile = dataclasses.replace(built.profile, remarks=remarks)
+        if built.samples < _time_profile.FEWEST_SAMPLES:
+            outcome.too_few = True
+            outcome.reason = (
+                f"only {built.samples} samples: a guess, no measurement; "
+                "let the study run longer or raise --rate"
+            )
+        if built.lost:
+            outcome.lost = True
+            pids = ", ".join(map(str, built.lost))
+            outcome.reason = f"the capture of worker processes is lost: {pids}"
 
     def _facts(self, job: Job, log: str) -> dict[str, Any]:
         counts = re.search(r"Samples: (\d+) Errors: (\d+)", log)
         return {
             "tool": self.version,
             "rate_hz": job.options.rate,
+            "nonblocking": job.options.nonblocking,
             "samples": int(counts[1]) if counts else 0,
             "sampling_errors": int(counts[2]) if counts else None,
         }
+
+
+def torn(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """What to know of samples that were taken while the study ran on."""
+    if not facts["nonblocking"]:
+        return ()
+    lost = facts["sampling_errors"] or 0
+    return (
+        f"the study was not paused for its samples: {lost} could not be read, others may be torn, "
+        "and shares are less exact than without --nonblocking",
+    )
 
 
 def find_py_spy(executable: str, search_path: str | None) -> str | None:
@@ -144,6 +278,7 @@ def try_py_spy(py_spy: str, job: Job) -> str:
         "stdin": subprocess.DEVNULL,
         "capture_output": True,
         "text": True,
+        "errors": "replace",
         "timeout": TRIAL_TIMEOUT_S,
     }
     try:
@@ -205,51 +340,59 @@ def _own_streams() -> tuple[int, int]:
     return copies
 
 
-def entitle(flame_graph: Path, title: str) -> None:
-    """Name the study at the top of the picture, where py-spy prints its own long command line."""
-    short = html.escape(title if len(title) <= 100 else f"{title[:97]}...")
-    text = flame_graph.read_text(encoding="utf-8")
-    titled = re.sub(r'(<text id="title"[^>]*>)[^<]*', lambda m: m[1] + short, text, count=1)
-    flame_graph.write_text(titled, encoding="utf-8")
+def armed(environ: dict[str, str], marks: Path, log: Path) -> dict[str, str]:
+    """The study's environment, with the hook that marks its trials in a folder.
 
-
-def _study_pid(folder: Path, py_spy: int) -> int | None:
-    if (folder / ".code").exists():
-        return None  # it has ended
-    # Without an id the study has not begun: then py-spy is the one to stop.
-    return _number(folder / ".pid") or py_spy
-
-
-def _code_of_the_study(folder: Path) -> int | None:
-    """Its exit code; None if py-spy gave up and left it running.
-
-    py-spy ends when it finds no Python any more, which may be before the code is written.
+    The study begins when py-spy says in its log that it samples; until then the hook waits.
+    Variables whose names are none for a shell pass the shells in a file: those drop them.
     """
-    started = time.monotonic()
-    while (code := _number(folder / ".code")) is None:
-        study = _number(folder / ".pid")
-        patience_s = 0.0 if study is None else RUNNING_S if _lives(study) else ENDED_S
-        if time.monotonic() - started >= patience_s:
-            return None
-        time.sleep(0.01)
-    return code
+    before = environ.get("PYTHONPATH")
+    path = f"{HOOK}{os.pathsep}{before}" if before else str(HOOK)
+    prepared = {
+        **environ,
+        "PYTHONPATH": path,
+        "VELOCITY_PROFILE_MARKS": str(marks),
+        "VELOCITY_PROFILE_GATE": str(log),
+    }
+    odd = [name for name in environ if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)]
+    if odd:
+        names = marks / "names"
+        names.write_bytes(b"\0".join(os.fsencode(f"{name}={environ[name]}") for name in odd))
+        prepared["VELOCITY_PROFILE_NAMES"] = str(names)
+    return prepared
 
 
-def _lives(pid: int) -> bool:
-    """Whether there is such a process: an ended one that nobody has waited for counts, too."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+@dataclass(frozen=True)
+class _Clock:
+    """Monotonic nanoseconds at which things happened, and who saw the threads."""
+
+    launched_ns: int
+    ended_ns: int
+    py_spy_ended_ns: int
+    watcher: Watcher
+
+    @property
+    def cut(self) -> bool:
+        """Whether the study went on when py-spy had ended."""
+        return self.ended_ns - self.py_spy_ended_ns >= 1e9 * _study_end.RUNNING_S
 
 
-def _number(path: Path) -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        return int(path.read_text(encoding="ascii"))
-    return None
+def _goes_on(study: int) -> None:
+    """py-spy has ended, by itself or not: nobody looks at the study any more."""
+    _target.wake(study, set())  # a dying py-spy may leave processes stopped
+    _launch.say("study_time: py-spy has ended; the study goes on without it (Ctrl-C ends it)")
+
+
+def most_s(options: argparse.Namespace) -> int:
+    """Seconds that py-spy looks at most."""
+    return int(options.most or max(1, MOST_ROUNDS // options.rate))
+
+
+def _seconds(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= value <= 31_536_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds, from 1 on")
+    return value
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
 """A study without dependencies, to profile in CI: spins for the seconds it is told."""
 
+import contextlib
+import ctypes
 import sys
 import time
+
+_SET_PTRACER, _ANYBODY = 0x59616D61, -1
 
 
 def objective(seconds: float) -> int:
@@ -12,4 +16,6 @@ def objective(seconds: float) -> int:
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(AttributeError, OSError):  # Yama lets only a parent look, as it comes
+        ctypes.CDLL(None).prctl(_SET_PTRACER, ctypes.c_ulong(_ANYBODY), 0, 0, 0)
     print(f"{objective(float(sys.argv[1]))} turns, {sys.argv[2:]}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import signal
 import stat
@@ -39,6 +38,7 @@ launch = script_module("_launch")
 interpreter = script_module("_interpreter")
 record = script_module("_record")
 study_time = script_module("study_time")
+study_end = script_module("_study_end")
 study_memory = script_module("study_memory")
 
 
@@ -55,7 +55,7 @@ def fake_python(folder: Path, name: str = "python3") -> str:
 
 def job_of(*words: str, profiler: Any = None) -> Any:
     profiler = profiler or study_time.Time()
-    return launch._job(launch._parser(profiler).parse_args(list(words)), profiler)
+    return launch.job_of(launch.parser_of(profiler).parse_args(list(words)), profiler)
 
 
 # --- a package named `profiling` is coming to the standard library
@@ -172,6 +172,7 @@ def test_a_hot_path_is_driven_from_the_repository(profiler: Any, side: str) -> N
         (["--hot-path", "a.B", "sideways"], "either before or after"),
         (["--hot-path", "a.B", "after", "study.py"], "takes no study.py"),
         (["--hot-path", "a.B", "after", "--python", "x"], "takes no --python"),
+        (["--hot-path", "a.B", "after"], "no hot path is called a.B"),
         (["--python", "/no/python", __file__], "--python /no/python: there is no such program"),
         (["--output", f"{__file__}/x", "--python", sys.executable, __file__], "cannot write to"),
     ],
@@ -239,6 +240,10 @@ def test_drafts_become_files_or_vanish(tmp_path: Path) -> None:
         ({"study_code": 7, "product": Path("x")}, 3),
         ({"study_code": 7}, 3),
         ({"study_code": None, "product": Path("x")}, 5),
+        ({"study_code": 0, "profile": object()}, 0),
+        ({"study_code": 0, "profile": object(), "too_few": True}, 5),
+        ({"study_code": 0, "profile": object(), "lost": True}, 7),
+        ({"study_code": 7, "profile": object(), "lost": True}, 3),
         ({"study_code": 0, "product": Path("x"), "received": signal.SIGINT}, 130),
         ({"study_code": 1, "received": signal.SIGTERM}, 143),
     ],
@@ -306,22 +311,12 @@ def test_a_study_too_short_for_a_sample_is_said(tmp_path: Path, study_code: str)
     recording = record.Recording.create(tmp_path, "study", NOW)
     recording.draft("log").write_text("Error: No python processes found in process 5\n\nStack")
     (recording.folder / ".code").write_text(study_code)
-    job = Namespace(options=Namespace(format="flamegraph", rate=100))
+    job = Namespace(options=Namespace(rate=100, nonblocking=False))
     supervisor = record.Supervisor(lambda _: None)
     outcome = study_time.Time()._outcome(job, recording, supervisor, 1)
     assert outcome.study_code == int(study_code)
     assert outcome.product is None
     assert "before py-spy could take a sample" in outcome.reason
-
-
-def test_the_picture_is_named_after_the_study(tmp_path: Path) -> None:
-    picture = tmp_path / "x.svg"
-    picture.write_text('<svg><text id="title" x="5">py-spy record</text><a>py-spy</a></svg>')
-    study_time.entitle(picture, r"python <stüdy> \1")
-    comp = picture.read_text(encoding="utf-8")
-    assert comp == (
-        '<svg><text id="title" x="5">python &lt;stüdy&gt; \\1</text><a>py-spy</a></svg>'
-    )
 
 
 def test_py_spy_losing_its_child_after_it_wrote_is_no_failure() -> None:
@@ -346,17 +341,8 @@ def test_the_code_of_an_ended_study_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / ".pid").write_text(f"{ended_pid()}\n")
     late = threading.Timer(0.2, (tmp_path / ".code").write_text, ["7\n"])
     late.start()
-    assert study_time._code_of_the_study(tmp_path) == 7
+    assert study_end.accompany(tmp_path, print) == 7
     late.join()
-
-
-def test_a_study_that_runs_on_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert study_time._code_of_the_study(tmp_path) is None
-    monkeypatch.setattr(study_time, "RUNNING_S", 0.0)
-    (tmp_path / ".pid").write_text(f"{os.getpid()}\n")
-    assert study_time._code_of_the_study(tmp_path) is None
 
 
 def test_the_code_is_kept_when_py_spy_kills_its_child(tmp_path: Path) -> None:
@@ -365,9 +351,9 @@ def test_the_code_is_kept_when_py_spy_kills_its_child(tmp_path: Path) -> None:
     words = [*study_time._OUTER_SHELL, str(study_time._SHELL), str(tmp_path), "1", "2", *study]
     shell = subprocess.Popen(words, stdin=subprocess.PIPE)
     assert shell.stdin is not None
-    while study_time._number(tmp_path / ".pid") is None:
+    while study_end.number(tmp_path / ".pid") is None:
         time.sleep(0.01)
     shell.kill()
     shell.wait()
     shell.stdin.close()  # only now the study ends
-    assert study_time._code_of_the_study(tmp_path) == 7
+    assert study_end.accompany(tmp_path, print) == 7
