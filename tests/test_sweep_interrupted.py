@@ -56,7 +56,7 @@ def test_ctrl_c_again_and_again_waits_for_the_workers(monkeypatch: pytest.Monkey
             pressed.wait(30)
             for _ in range(5):
                 signal.pthread_kill(main, signal.SIGINT)
-                time.sleep(0.01)
+                time.sleep(0.01)  # signals that come at once are one to Python
         real(self, numbers, *rest)
 
     def press(finished: int, asked: int) -> None:

@@ -214,4 +214,4 @@ class Browser:
         while not self.run(condition):
             if time.monotonic() > end:
                 raise BrowserError(f"not within {PATIENCE_S} s: {condition}")
-            time.sleep(0.02)
+            time.sleep(0.02)  # leaves the processor to the browser

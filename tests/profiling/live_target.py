@@ -43,7 +43,7 @@ def in_sqlite(database: sqlite3.Connection) -> int:
 
 
 def in_c() -> str:
-    time.sleep(0.01)
+    time.sleep(0.01)  # the work itself: a call that waits in C
     done = subprocess.run(["/bin/sh", "-c", "echo said"], capture_output=True, text=True)
     return done.stdout
 

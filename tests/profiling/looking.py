@@ -23,7 +23,7 @@ def until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.01)
+        time.sleep(0.01)  # leaves the processor to what is waited for
 
 
 @functools.cache

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import signal
 import stat
 import subprocess
 import sys
 import threading
-import time
 from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from looking import until
+from script_modules import ROOT, SCRIPTS, script_module
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "profiling"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def script_module(name: str) -> ModuleType:
-    """A module of profiling/ as the scripts see it: by its own folder on the path."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(SCRIPTS))
 
 
 launch = script_module("_launch")
@@ -351,8 +339,7 @@ def test_the_code_is_kept_when_py_spy_kills_its_child(tmp_path: Path) -> None:
     words = [*study_time._OUTER_SHELL, str(study_time._SHELL), str(tmp_path), "1", "2", *study]
     shell = subprocess.Popen(words, stdin=subprocess.PIPE)
     assert shell.stdin is not None
-    while study_end.number(tmp_path / ".pid") is None:
-        time.sleep(0.01)
+    until(lambda: study_end.number(tmp_path / ".pid") is not None)
     shell.kill()
     shell.wait()
     shell.stdin.close()  # only now the study ends
