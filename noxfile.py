@@ -116,9 +116,10 @@ def claims(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """vectorbt: trade by trade the same, then each side's time (-- NAME ..., -- --quick)."""
+    """The field's libraries: the same answers, then each side's time (-- NAME ..., -- --quick)."""
     _install(session, "-e", ".[fast]", *_group("test", "bench", "peers"))
-    session.run("pytest", "tests/backtest/test_tracker_vectorbt.py")
+    answers = "tests/backtest/test_tracker_vectorbt.py", "tests/benchmarks/test_peers_storage.py"
+    session.run("pytest", *answers)
     report = ["--json=.gate/parity.json", "--markdown=.gate/parity.md"]
     words = ["benchmarks", "claims", "--peers", *report, *session.posargs]
     _pass_on(session, "python", "-m", *words)
@@ -129,6 +130,13 @@ def start(session: nox.Session) -> None:
     """Seconds from a process' start to its first table, compiled before and not (-- --help)."""
     _install_suite(session)
     _pass_on(session, "python", "-m", "benchmarks", "start", *session.posargs)
+
+
+@nox.session
+def growth(session: nox.Session) -> None:
+    """Milliseconds a trial where 100 to 100,000 trials are finished, with charts (-- GROUP ...)."""
+    _install(session, "-e", ".[fast]", *_group("bench", "peers"))
+    _pass_on(session, "python", "-m", "benchmarks", "growth", *session.posargs)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""`python -m benchmarks list | drive NAME before|after | claims | start`: measure by hand."""
+"""`python -m benchmarks list | drive NAME before|after | claims | start | growth`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from benchmarks import _claims, _registry, _start
+from benchmarks import _claims, _growth, _registry, _start
 
 
 def main() -> int:
@@ -21,6 +21,7 @@ def main() -> int:
     drive.add_argument("--calls", type=int, help="exactly so many calls instead")
     _claims.add_arguments(commands.add_parser("claims", help="reported beside measured"))
     _start.add_arguments(commands.add_parser("start", help="seconds to a process' first table"))
+    _growth.add_arguments(commands.add_parser("growth", help="ms a trial, 100 to 100,000 trials"))
     options = parser.parse_args()
     try:
         if options.command == "list":
@@ -29,6 +30,8 @@ def main() -> int:
             return _claims.main(options)
         if options.command == "start":
             return _start.main(options)
+        if options.command == "growth":
+            return _growth.main(options)
         return _drive(options)
     except KeyError as error:
         print(f"benchmarks: {error.args[0]}", file=sys.stderr)

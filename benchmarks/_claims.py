@@ -31,7 +31,7 @@ from benchmarks._claims_rows import (
     told_row,
     with_plain,
 )
-from benchmarks._claims_table import read_claims, read_compared
+from benchmarks._claims_table import read_beyond, read_claims, read_compared
 from benchmarks._claims_text import terminal_lines
 from benchmarks._claims_trial import TrialCost, trial_cost
 from benchmarks.gate.errors import GateError
@@ -43,7 +43,7 @@ from benchmarks.gate.run import Run
 from benchmarks.gate.table import table
 
 ROOT = Path(__file__).resolve().parent.parent
-INTERRUPTED = 130
+BELOW_FLOOR, INTERRUPTED = 1, 130
 
 _DESCRIPTION = """\
 Measure the speedups that the reports claim, each in fresh processes, before and after by turns, and
@@ -56,7 +56,8 @@ below), not reproduced, works (no figure is reported), simulator only (no figure
 nowhere else), not built yet, not measured. Factors, seconds saved in 100 trials, shares of a run,
 and counts are judged alike; the worst is the claim's own.
 
-exit codes: 0, whatever the verdicts; 2 where a hot path raised or its sides disagree, or the
+exit codes: 0, whatever the verdicts; 1 where a figure beyond the reports lies below its floor; 2
+where a hot path raised or its sides disagree, or the
 command makes no sense; 3 where one was not measured; 130 interrupted: what was measured is printed,
 and no file is written.
 
@@ -103,6 +104,7 @@ def main(options: argparse.Namespace) -> int:
         paths = {path.name: path for path in load()}
         quick, every_case = options.quick, options.peers and not options.quick
         asked = {"quick": quick, "compared": read_compared(), "every_case": every_case}
+        asked["beyond"] = read_beyond()
         lines = lines_of(claims, paths, options.names, **asked)
         if options.list:
             print("\n".join(listed(lines)))
@@ -185,6 +187,7 @@ def _measure(
             measured = known[key]
             counted, uncounted = _counted(side, line, codes)
             rows.append(measured_row(line, measured, counted, trial.seconds, uncounted))
+            codes += [BELOW_FLOOR for goal in rows[-1].goals if goal.broken]
             progress.say(f"{line.name}: {spread(measured.wall)} in wall time")
         except GateError as error:
             codes.append(error.code)
@@ -209,8 +212,8 @@ def _counted(side: Side, line: Line, codes: list[int]) -> tuple[Counted, str]:
 
 
 def _worst(codes: Sequence[int]) -> int:
-    """The gate's order of exit codes: 2 before 3."""
-    return min(codes, default=0)
+    """The gate's order of exit codes: 2 before 3, and 1 last."""
+    return min(codes, default=0, key=(2, 3, BELOW_FLOOR).index)
 
 
 def _report(

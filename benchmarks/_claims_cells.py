@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks._claims_figures import Figure, Unit
+from benchmarks._claims_goals import Goal, GoalKind
 from benchmarks._claims_measured import Amount, Spread
 from benchmarks._claims_rows import Role, Row
 from benchmarks._claims_share import OBJECTIVES, RUN, Share
@@ -65,7 +66,8 @@ def verdict(row: Row, *, against_plain: bool = True) -> str:
     if row.role in _BELOW:
         return slower(row.measured.wall) or "-" if row.measured else str(row.verdict)
     if row.role is Role.OURS and row.measured:
-        return "; ".join(filter(None, (str(row.verdict), slower(row.measured.wall))))
+        judged = [goal_verdict(goal) for goal in row.goals if goal.verdict]
+        return "; ".join(filter(None, (*(judged or [str(row.verdict)]), slower(row.measured.wall))))
     told = [
         f"{figure.verdict}: {_short(figure)}" if figure.unit is not Unit.WALL else figure.verdict
         for figure in row.figures
@@ -180,7 +182,49 @@ def words(row: Row) -> Iterable[str]:
         yield f"reported: {row.said} ({row.source})"
     if row.measured:
         yield from (_told(figure) for figure in row.figures if figure.unit is not Unit.WALL)
+        yield from map(goal_words, row.goals)
     yield from row.notes
+
+
+# --- goals
+
+
+_GOALS = {GoalKind.WALL: "", GoalKind.CPU: " CPU", GoalKind.ADDED: " a trial more"}
+
+
+def goals_cell(row: Row) -> str:
+    """The goals of a row, in few words."""
+    told = [_bound(goal.kind, goal.goal) for goal in row.goals if goal.goal is not None]
+    return ", ".join(told) or "-"
+
+
+def goal_verdict(goal: Goal) -> str:
+    """The verdict on a goal; of wall time it needs no name."""
+    return str(goal.verdict) + (f":{_GOALS[goal.kind]}" if _GOALS[goal.kind] else "")
+
+
+def goal_words(goal: Goal) -> str:
+    """A goal beside what was found, as a line."""
+    name = {GoalKind.WALL: "wall", GoalKind.CPU: "CPU"}.get(goal.kind, "a trial takes more by")
+    if goal.found is None:
+        return f"{name}: not measured"
+    told = f"{name}: found {_interval(goal.found, _found_form(goal.kind))}"
+    told += "" if goal.goal is None else f", goal {_bound(goal.kind, goal.goal)}: {goal.verdict}"
+    if goal.floor is None:
+        return told
+    kept = "BROKEN" if goal.broken else "kept"
+    return f"{told}, floor {_bound(goal.kind, goal.floor)}: {kept}"
+
+
+def _found_form(kind: GoalKind) -> Callable[[float], str]:
+    return _signed if kind is GoalKind.ADDED else lambda value: f"{ratio(value)}x"
+
+
+def _bound(kind: GoalKind, value: float) -> str:
+    """What it is to be at least, or of added seconds at most."""
+    if kind is GoalKind.ADDED:
+        return f"<= {seconds(value)}{_GOALS[kind]}"
+    return f"{ratio(value)}x{_GOALS[kind]}"
 
 
 # --- numbers

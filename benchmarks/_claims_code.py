@@ -7,10 +7,10 @@ import hashlib
 import importlib.metadata
 from pathlib import Path
 
-from benchmarks import _peers
 from benchmarks._records import suite_hash
 
-LIBRARIES = ("numba", "numpy", "optuna", "orjson", "pandas", "vectorbt", "vectorbt-rust")
+OPTIMIZERS, TRACKERS = ("optuna", "rustuna", "sqlalchemy"), ("vectorbt", "vectorbt-rust")
+LIBRARIES = ("numba", "numpy", "orjson", "pandas", *OPTIMIZERS, *TRACKERS)
 
 
 def suites(root: Path, *, peers: bool) -> str:
@@ -18,8 +18,10 @@ def suites(root: Path, *, peers: bool) -> str:
     found = suite_hash(root)
     if not peers:
         return found
-    own = (root / "benchmarks" / Path(_peers.__file__).name).read_bytes()
-    return hashlib.sha256(found.encode() + own).hexdigest()[: len(found)]
+    digest = hashlib.sha256(found.encode())
+    for file in sorted((root / "benchmarks").glob("_peers*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[: len(found)]
 
 
 def versions() -> dict[str, str]:

@@ -22,30 +22,24 @@ def lines_of(
     *,
     quick: bool = False,
     compared: Mapping[str, str] | None = None,
+    beyond: Mapping[str, Claim] | None = None,
     every_case: bool = False,
 ) -> list[Line]:
     """The lines in the order of the reports, then the hot paths that no claim names.
 
     `names` are claims, hot paths or suites; a claim brings all its lines. With `quick`, a case
-    whose slow way is quick. `compared` says what the lines compare that are no claim's own. Of a
-    hot path that no claim names there is one case, and those that `compared` names, or each with
-    `every_case`. Raises `UsageError` where a name is none of them.
+    whose slow way is quick. `compared` says what the lines compare that are no claim's own,
+    `beyond` what this project wants of a case. Of a hot path that no claim names there is one case,
+    and those that these two name, or each with `every_case`. Raises `UsageError` where a name is
+    none of them.
     """
     refuse_unknown(claims, paths, names)
-    plan = _Plan(paths, quick, compared or {})
+    plan, beyond = _Plan(paths, quick, compared or {}), beyond or {}
     every = [line for claim in claims.values() for line in plan.of_claim(claim)]
     named = {line.path for line in every}
-    every += [
-        plan.line(Role.OURS, _NO_CLAIM, name, case)
-        for name, path in paths.items()
-        for case in path.cases
-        if name not in named
-        and (
-            every_case
-            or case.label == path.case().label
-            or f"{name}[{case.label}]" in plan.compared
-        )
-    ]
+    for name in paths:
+        if name not in named:
+            every += plan.of_path(name, beyond, every_case=every_case)
     if not names:
         return every
     wanted = set(names)
@@ -84,6 +78,18 @@ class _Plan:
                 lines += [] if (line.path, line.case) in known else [line]
         return lines
 
+    def of_path(self, name: str, beyond: Mapping[str, Claim], *, every_case: bool) -> list[Line]:
+        """The lines of a path that no claim names; no case twice, each with its own goals."""
+        path, worded = self.paths[name], {*self.compared, *beyond}
+        lines: dict[str, Line] = {}
+        for case in path.cases:
+            own = case.label == path.case().label
+            if every_case or own or f"{name}[{case.label}]" in worded:
+                measured = self.measured(path, case)
+                goals = beyond.get(f"{name}[{measured.label}]", _NO_CLAIM)
+                lines.setdefault(measured.label, self.line(Role.OURS, goals, name, measured))
+        return list(lines.values())
+
     def _below(self, role: Role, name: str, own: Line) -> Line:
         """At the case that is named, else at that of the claim's own line, else at the path's."""
         path, case = split_case(name)
@@ -103,14 +109,21 @@ class _Plan:
     ) -> Line:
         """The line at that case; with `quick`, at one that is quick, rather not `taken`."""
         path = self.paths[split_case(name)[0]]
-        if self.quick and not case.compared:
-            quick = [other for other in path.cases if other.compared]
-            free = [other for other in quick if f"{path.name}[{other.label}]" != taken]
-            case = [*free, *quick, case][0]
-        judged = judged or path.case().label
-        trials = None if role is Role.OURS else claim.trials_at(case.label, judged)
+        case = self.measured(path, case, taken=taken)
+        judged = judged or (case.label if role is Role.OURS else path.case().label)
+        trials = claim.trials_at(case.label, judged)
         line = Line(role, claim, path.name, case.label, judged, trials)
         return replace(line, what=self._what(line, name))
+
+    def measured(
+        self, path: _registry.RegisteredPath, case: _registry.RegisteredCase, *, taken: str = ""
+    ) -> _registry.RegisteredCase:
+        """That case; with `quick`, one that is quick, rather not `taken`."""
+        if not self.quick or case.compared:
+            return case
+        quick = [other for other in path.cases if other.compared]
+        free = [other for other in quick if f"{path.name}[{other.label}]" != taken]
+        return [*free, *quick, case][0]
 
     def _what(self, line: Line, name: str) -> str:
         """Said of the case that is measured, else of that which is named, else of the path."""

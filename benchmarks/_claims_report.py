@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._claims_figures import ClaimVerdict
+from benchmarks._claims_goals import GoalVerdict
 from benchmarks._claims_rows import Role, Row
 from benchmarks._claims_trial import TrialCost
 from benchmarks.gate.files import replace
@@ -61,7 +62,9 @@ class ClaimsReport:
         return cls(**fields | {"trial": trial, "rows": tuple(map(Row.from_json, table["rows"]))})
 
     def count(self) -> str:
-        """How many rows have which verdict, in words; what stands below a row has none."""
+        """How many rows, and goals, have which verdict; what stands below a row has none."""
         own = [row.verdict for row in self.rows if row.role in (Role.CLAIM, Role.OURS)]
-        found = [(word, own.count(word)) for word in ClaimVerdict]
+        goals = [goal.verdict for row in self.rows for goal in row.goals]
+        found: list[tuple[str, int]] = [(word, own.count(word)) for word in ClaimVerdict]
+        found += [(word, goals.count(word)) for word in GoalVerdict]
         return ", ".join(f"{number} {word}" for word, number in found if number)

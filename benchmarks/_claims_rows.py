@@ -19,6 +19,7 @@ from benchmarks._claims_figures import (
     together,
     unclear,
 )
+from benchmarks._claims_goals import Goal, with_found
 from benchmarks._claims_measured import Amount, Measured, Spread
 from benchmarks._claims_share import Share, shares
 from benchmarks._claims_table import STUDY_TRIALS, Claim, Per
@@ -69,6 +70,7 @@ class Row:
     measured: Measured | None = None
     shares: tuple[Share, ...] = ()
     before_plain: Spread | None = None  # wall time, the best plain way's over ours
+    goals: tuple[Goal, ...] = ()  # that this project set itself, where no report speaks of it
 
     @property
     def name(self) -> str:
@@ -96,6 +98,7 @@ class Row:
             "notes": tuple(table["notes"]),
             "shares": tuple(Share(**share) for share in table["shares"]),
             "before_plain": Spread(**plain) if plain else None,
+            "goals": tuple(map(Goal.from_json, table.get("goals", ()))),  # older files have none
         }
         if measured:
             clocks = {clock: Spread(**measured[clock]) for clock in ("wall", "cpu")}
@@ -127,8 +130,10 @@ def measured_row(
     if line.trials is not None:
         times = measured.before_s, measured.after_s
         shown = shares(*times, line.trials, claim.per, trial_s)
+    goals = tuple(with_found(goal, measured, line.trials or 1) for goal in claim.goals)
+    notes += [claim.note] if claim.goals and claim.note else []
     row = _row(line, verdict, notes)
-    return replace(row, measured=measured, shares=shown, figures=figures)
+    return replace(row, measured=measured, shares=shown, figures=figures, goals=goals)
 
 
 def _figures(line: Line) -> tuple[Figure, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks._claims_goals import Goal, GoalKind
 from benchmarks.gate.errors import UsageError
 
 FILE = Path(__file__).with_name("claims.toml")
@@ -31,6 +32,7 @@ ORDER = (
 
 Range = tuple[float, float]  # the least and the most that is reported
 COMPARED = "compared"  # the table of what the lines compare that are no claim's own
+BEYOND = "beyond"  # the table of what this project set itself, where no report speaks of it
 
 
 class Per(enum.StrEnum):
@@ -66,6 +68,7 @@ class Claim:
     cpu_floor: Mapping[str, float] = field(default_factory=dict)
     because: str = ""
     note: str = ""
+    goals: tuple[Goal, ...] = ()  # of what is beyond the reports; no claim of theirs has any
 
     def trials_at(self, label: str, judged: str) -> int | None:
         """How many trials the work at case `label` stands for; None where nobody said."""
@@ -100,6 +103,52 @@ def read_compared(file: Path = FILE) -> dict[str, str]:
     return found
 
 
+def read_beyond(file: Path = FILE) -> dict[str, Claim]:
+    """What this project set itself: `path[case]` -> its goals, in the form of a claim.
+
+    Raises `UsageError` that names the row and the field where it is not as the file's header says.
+    """
+    found = {}
+    for name, table in _tables(file).get(BEYOND, {}).items():
+        where = f"{file.name}: [{BEYOND}] {name}"
+        if not isinstance(table, dict):
+            raise UsageError(f"{where} is {table!r}; expected a table of fields")
+        if unknown := sorted(set(table) - _OF_BEYOND):
+            raise UsageError(f"{where} has an unknown field {unknown[0]}; known: {[*_OF_BEYOND]}")
+        found[name] = Claim(
+            "",
+            trials=_trials(where, table.get("trials", 0)),
+            per=_per(where, table.get("per", Per.TRIAL)),
+            note=table.get("note", ""),
+            goals=tuple(_goals(where, table)),
+        )
+        if not found[name].goals:
+            raise UsageError(f"{where} has neither goal nor floor; expected wall_goal, for example")
+        if any(goal.kind is GoalKind.ADDED for goal in found[name].goals) and not table.get(
+            "trials"
+        ):
+            raise UsageError(f"{where} has seconds a trial, but says of no trials")
+    return found
+
+
+_BOUNDS = {
+    kind: (f"{kind}_goal", f"{kind}_{'ceiling' if kind is GoalKind.ADDED else 'floor'}")
+    for kind in GoalKind
+}
+_POSITIVE = "a number over 0"
+_OF_BEYOND = {"trials", "per", "note", *(name for names in _BOUNDS.values() for name in names)}
+
+
+def _goals(where: str, table: Mapping[str, Any]) -> Iterator[Goal]:
+    for kind, names in _BOUNDS.items():
+        goal, floor = (
+            None if table.get(name) is None else _bound(f"{where} {name}", table[name], _POSITIVE)
+            for name in names
+        )
+        if goal is not None or floor is not None:
+            yield Goal(kind, goal=goal, floor=floor)
+
+
 def _tables(file: Path) -> dict[str, dict[str, Any]]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
@@ -114,6 +163,7 @@ def read_claims(file: Path = FILE) -> dict[str, Claim]:
     """
     tables = _tables(file)
     tables.pop(COMPARED, None)
+    tables.pop(BEYOND, None)
     if unknown := [name for name in tables if name not in ORDER]:
         raise UsageError(
             f"{file.name}: [{unknown[0]}] is no claim of the reports; expected one of "
@@ -125,7 +175,7 @@ def read_claims(file: Path = FILE) -> dict[str, Claim]:
 def _claim(where: str, name: str, table: dict[str, Any] | None) -> Claim:
     if table is None:
         return Claim(name)
-    known = set(Claim.__dataclass_fields__) - {"name"}
+    known = set(Claim.__dataclass_fields__) - {"name", "goals"}
     if unknown := sorted(set(table) - known):
         raise UsageError(f"{where} has an unknown field {unknown[0]}; known: {sorted(known)}")
     for needed in ("what", "source"):
@@ -183,9 +233,9 @@ def _range(where: str, value: Any, kind: tuple[str, float, float] = _FACTOR) -> 
     return float(numbers[0]), float(numbers[1])
 
 
-def _bound(where: str, value: Any) -> float:
+def _bound(where: str, value: Any, expected: str = "how many at most, a number over 0") -> float:
     if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise UsageError(f"{where} is {value!r}; expected how many at most, a number over 0")
+        raise UsageError(f"{where} is {value!r}; expected {expected}")
     return float(value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks._claims_cells import (
+    goals_cell,
     label,
     reported,
     savings,
@@ -15,6 +16,7 @@ from benchmarks._claims_cells import (
     verdict,
     words,
 )
+from benchmarks._claims_code import OPTIMIZERS, TRACKERS
 from benchmarks._claims_figures import ClaimVerdict
 from benchmarks._claims_report import ClaimsReport
 from benchmarks._claims_rows import Role, Row
@@ -94,15 +96,42 @@ def peer_lines(report: ClaimsReport) -> list[str]:
     rows = [
         (label(row), spread(row.measured.wall), times(row), spread(row.measured.cpu))
         for row in report.rows
-        if row.measured
+        if row.measured and not row.goals
     ]
     head = ("slow side", "wall (± 3 se)", "before → after", "CPU (± 3 se)")
-    peers = [f"{name} {found}" for name, found in report.packages.items() if "vectorbt" in name]
     return [
         f"{report.date[:10]}, {report.machine}, Python {report.python}; speedup = before / after",
-        *([f"beside {', '.join(peers)}"] if peers else []),
+        *_beside(report, TRACKERS),
         *table(head, rows, right=(1, 3)),
+        *beyond_lines(report),
     ]
+
+
+def beyond_lines(report: ClaimsReport) -> list[str]:
+    """What no report speaks of, beside what this project set itself; nothing if there is none."""
+    rows = [
+        (
+            *(row.name, goals_cell(row), spread(row.measured.wall), times(row)),
+            *(spread(row.measured.cpu), *savings(row), verdict(row)),
+        )
+        for row in report.rows
+        if row.measured and row.goals
+    ]
+    head = ("beyond the reports", "goal", "wall (± 3 se)", "before → after", "CPU (± 3 se)")
+    if not rows:
+        return []
+    return [
+        "",
+        f"beyond the reports: goals of our own; {_EACH}: saved of a trial with such an objective",
+        *_beside(report, OPTIMIZERS),
+        *table((*head, *OBJECTIVES, "verdict"), rows, right=(2, 4, 5, 6, 7)),
+    ]
+
+
+def _beside(report: ClaimsReport, libraries: Iterable[str]) -> list[str]:
+    """The versions of the libraries that a run stands beside, in a line."""
+    known = [f"{name} {report.packages[name]}" for name in libraries if name in report.packages]
+    return [f"beside {', '.join(known)}"] if known else []
 
 
 def headline(report: ClaimsReport) -> str:

@@ -1,4 +1,6 @@
-"""Against the field's library, vectorbt: `nox -s parity`, which installs it.
+"""Against the field's libraries: `nox -s parity`, which installs them; here vectorbt.
+
+What is compared with others stands in the modules beside this one, `_peers_*.py`.
 
 No suite of the gate or of asv: what is `after` here is guarded elsewhere, and vectorbt is no
 dependency. Both get the same orders, for which there is cash, since vectorbt borrows none.
@@ -7,8 +9,10 @@ dependency. Both get the same orders, for which there is cash, since vectorbt bo
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import Any
 
+import benchmarks
 from benchmarks import backtest as _backtest
 from benchmarks import sweep as _sweep
 from benchmarks._registry import PEERS, RegisteredPath, declared
@@ -21,6 +25,9 @@ _DRAWN = 7
 
 def load() -> list[RegisteredPath]:
     """What compares us with the field's libraries: not of the gate, which need not have them."""
+    for module in pkgutil.iter_modules(benchmarks.__path__):
+        if module.name.startswith("_peers_"):
+            importlib.import_module(f"benchmarks.{module.name}")
     return [path for path in declared() if path.name.startswith(PEERS)]
 
 

@@ -13,6 +13,7 @@ from benchmarks._plants_cpu import (
     GUARD,
     KEPT_TRACKERS,
     SEEN,
+    SUGGESTING,
     SWEEPERS,
     TRACKERS,
     WORK_OF,
@@ -76,7 +77,7 @@ SQL = (
     ),
     Plant(
         "an fsync for each commit (synchronous=FULL)",
-        ("stores.AddBatch",),
+        ("records.KeepTrials",),
         (Edit(CONNECTION, '"process": "NORMAL",', '"process": "FULL",'),),
         ("fsyncs", "synchronous"),
         silent=("statements", "commits", "bytecodes", "c_calls"),
@@ -105,18 +106,18 @@ _COUNTING = Work(
     measure="instructions",
     prior=(after(GUARD, _CONSTANTS, "_ZEROS = bytes(2**22)"),),
 )
-_ORDER = "_ORDER = np.arange(2**20)"
+_ORDER = "_ORDER = np.arange(2**18)"
 
 BLIND_SPOTS = (
     Plant(
         "a gather in random order",
         ("stores.SeenBatch",),
-        (Edit(GUARD, _ORDER, "_ORDER = np.random.default_rng(1).permutation(2**20)"),),
+        (Edit(GUARD, _ORDER, "_ORDER = np.random.default_rng(1).permutation(2**18)"),),
         ("cpu", "claim"),
         silent=("bytecodes", "instructions", "c_calls", "python_calls"),
         prior=(
             after(GUARD, _IMPORTS, "import numpy as np"),
-            after(GUARD, _CONSTANTS, f"_VALUES = np.ones(2**20); _OUT = np.ones(2**20); {_ORDER}"),
+            after(GUARD, _CONSTANTS, f"_VALUES = np.ones(2**18); _OUT = np.ones(2**18); {_ORDER}"),
             after(GUARD, ASKING, 'assert _VALUES.take(_ORDER, out=_OUT, mode="clip")[-1] == 1.0'),
         ),
         quick=True,
@@ -189,6 +190,16 @@ KERNELS = (
             _PRODUCTS % "fee_rate",
             probe=8_000_000,
             shared=SWEEPERS,
+        ),
+    ),
+    _in_a_kernel(
+        "the density",
+        Work(
+            *("sampling.Density", "n=10000", "optimizer/sampling/_tpe_kernels.py"),
+            "            top = tops[c]\n            for i in range(size):",
+            _PRODUCTS.replace("close", "base") % "top",
+            probe=1_000,
+            shared=(*SUGGESTING, "sampling.Density"),
         ),
     ),
 )

@@ -31,6 +31,9 @@ TWIN = "optimizer/reference/grid.py"
 WITHOUT = ("study.QuietLoop",)
 """Hot paths that run no code of ours, so that there is nothing to plant in."""
 
+IN_KERNELS = ("sampling.Density",)
+"""Hot paths that run compiled code alone: their plants are among those of the kernels."""
+
 _END = '        """\n'  # of a docstring: what follows is the first statement
 _SUM = "assert sum(range({n})) >= 0"
 _PER_1000 = "assert sum(range({n} * len(wanted) // 1000)) >= 0"
@@ -70,6 +73,7 @@ _FEATURE_MAKERS = (
     *("sweep.SweepDrawn", "sweep.SweepPortfolio", "sweep.SweepSpace"),
 )
 _FEATURE_USERS = ("features.Precompute", "features.WalkForwardStudy")
+SUGGESTING = ("sampling.Resume", "sampling.Suggest")
 SWEEPERS = ("sweep.SweepDrawn", "sweep.SweepSpace")
 _EXPANDERS = ("space.GridColumns", "configuration.RunSavings")
 _LOADERS = ("records.LoadFolder", "records.LoadFolderOfJson")
@@ -309,6 +313,34 @@ _BACKTESTS = (
     ),
 )
 
+_SAMPLING = (
+    Work(
+        *("sampling.Suggest", "n=1000", "optimizer/sampling/_tpe_suggestion.py"),
+        *("        counters.own += 1\n        if self._compiled is None:", _SUM),
+        probe=140_000,
+        shared=SUGGESTING,
+    ),
+    Work(
+        *("sampling.Resume", "n=300", "optimizer/sampling/_tpe_observations.py"),
+        *("        new: list[FrozenTrial] = []\n        waiting", _SUM),
+        probe=160_000,
+        shared=SUGGESTING,
+    ),
+)
+
+_STORAGE = (
+    Work(
+        *("optuna_storage.KeepTrials", "durability=process", "optimizer/stores/_stored_trials.py"),
+        *("            target = int(state)\n            now = ", _SUM),
+        probe=60_000,
+    ),
+    Work(
+        *("optuna_storage.Reload", "n=1000", "optimizer/stores/_mirror.py"),
+        *("            found: list[Any] = [self._slots[n] for n in numbers]\n", _SUM),
+        probe=800_000,
+    ),
+)
+
 _STUDIES = (
     Work(
         *("study.MomentumStudy", "n_trials=60", GUARD, _ADD, _SUM),
@@ -318,7 +350,7 @@ _STUDIES = (
 )
 
 CPU = (
-    *(*_STORES, *_SIGNATURE, *_BACKTESTS, *_STUDIES),
+    *(*_STORES, *_SIGNATURE, *_BACKTESTS, *_STUDIES, *_SAMPLING, *_STORAGE),
     *(*_SPACE, *_CONFIGURATION, *_RECORDS, *_EVALUATIONS),
 )
 """For each hot path what makes it slower by any share."""

@@ -1,6 +1,6 @@
 """The README's tables come from stored runs: `python -m benchmarks._readme store | check`.
 
-`store` keeps the last reports of `nox -s bench`, `claims`, `parity` and `start` in
+`store` keeps the last reports of `nox -s bench`, `claims`, `parity`, `start` and `growth` in
 `benchmarks/results/` and writes their tables into the README; `check` exits 1 if the README says
 anything else.
 """
@@ -16,9 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _claims_code, _peers, _registry, _start
+from benchmarks import _claims_code, _growth, _peers, _registry, _start
 from benchmarks._blocks import MissingBlockError, filled
 from benchmarks._claims_report import ClaimsFormatError, ClaimsReport
+from benchmarks._claims_studies import study_lines
 from benchmarks._claims_text import peer_lines, readme_lines
 from benchmarks.gate import rules
 from benchmarks.gate.files import replace
@@ -35,6 +36,7 @@ REPORTS = {
     "claims": "claims.json",
     "parity": "parity.json",
     "start": "start.json",
+    "growth": "growth.json",
 }
 
 
@@ -66,6 +68,8 @@ def rendered(text: str) -> str:
         "claims": _claims(),
         "parity": _parity(),
         "start": _first_table(),
+        "studies": _studies(),
+        "growth": _growth.lines_of(_read("growth")),
     }
     for name, lines in blocks.items():
         text = filled(text, name, lines)
@@ -84,19 +88,23 @@ def _store() -> None:
         if name != "start":  # which has no parts
             _refuse_part(name, reports[name])
     _refuse_other(reports["bench"])
-    for name in ("claims", "parity", "start"):
+    for name in ("claims", "parity", "start", "growth"):
         _refuse_older(name, reports[name], reports["bench"]["tree"])
     RESULTS.mkdir(exist_ok=True)
+    _growth.write(reports.pop("growth"), RESULTS / "growth.json")  # with its charts
     for name, report in reports.items():
         replace(RESULTS / f"{name}.json", json.dumps(report, indent=1) + "\n")
 
 
 def _refuse_part(name: str, report: dict[str, Any]) -> None:
     """Only a whole run is stored: green, careful, every hot path."""
-    measured = {row["path"] for row in report.get("findings", [])}
-    measured |= {row["hot_path"] for row in report.get("rows", []) if row["hot_path"]}
-    load = _peers.load if name == "parity" else _registry.load
-    whole = measured == {path.name for path in load()}
+    if name == "growth":
+        whole = _growth.is_whole(report)
+    else:
+        measured = {row["path"] for row in report.get("findings", [])}
+        measured |= {row["hot_path"] for row in report.get("rows", []) if row["hot_path"]}
+        load = _peers.load if name == "parity" else _registry.load
+        whole = measured == {path.name for path in load()}
     quick = report.get("quick", False) or report.get("rule", CAREFUL) != CAREFUL
     if report.get("exit_code", 0) or quick or not whole:
         raise SystemExit(f"the last run of `nox -s {name}` was red, quick or of some paths only")
@@ -122,7 +130,7 @@ def _refuse_other(report: dict[str, Any]) -> None:
 def _refuse_older(name: str, report: dict[str, Any], tree: str) -> None:
     """Only what was found of the code that `nox -s bench` saw, with the suites as they are."""
     asked = [("code", report.get("tree"), tree)]
-    if name != "start":  # which has its own programs
+    if name not in ("start", "growth"):  # which have their own programs
         suite = _claims_code.suites(ROOT, peers=name == "parity")
         asked.append(("suites", report.get("suite"), suite))
     for what, found, expected in asked:
@@ -166,6 +174,10 @@ def _claims() -> list[str]:
 
 def _parity() -> list[str]:
     return peer_lines(ClaimsReport.from_json(_read("parity")))
+
+
+def _studies() -> list[str]:
+    return study_lines(ClaimsReport.from_json(_read("parity")))
 
 
 def _first_table() -> list[str]:

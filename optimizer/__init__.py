@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from optimizer.protocols import Trial as Trial
     from optimizer.sampling.enumeration import cap as cap
     from optimizer.sampling.enumeration import remaining as remaining
+    from optimizer.sampling.tpe import HandedOverWarning as HandedOverWarning
+    from optimizer.sampling.tpe import IncrementalTPESampler as IncrementalTPESampler
+    from optimizer.sampling.tpe import SamplerCounters as SamplerCounters
     from optimizer.signature import param_signature as param_signature
     from optimizer.space import Grid as Grid
     from optimizer.space import SearchSpace as SearchSpace
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from optimizer.stores.guard import NoDupeGuard as NoDupeGuard
     from optimizer.stores.metadata import MetadataFile as MetadataFile
     from optimizer.stores.metadata import MetadataTable as MetadataTable
+    from optimizer.stores.optuna_storage import SQLiteStorage as SQLiteStorage
     from optimizer.stores.records import TrialRecords as TrialRecords
     from optimizer.stores.records import load_trials as load_trials
     from optimizer.stores.remembering import RememberingGuard as RememberingGuard
@@ -71,7 +75,9 @@ _ROOMS = {
     "FeatureConfig": "optimizer.backtest.feature_study",
     "FeatureStream": "optimizer.backtest.features",
     "Grid": "optimizer.space",
+    "HandedOverWarning": "optimizer.sampling.tpe",
     "HeatMap": "optimizer.sweep",
+    "IncrementalTPESampler": "optimizer.sampling.tpe",
     "LRUCache": "optimizer.caching",
     "MetadataFile": "optimizer.stores.metadata",
     "MetadataTable": "optimizer.stores.metadata",
@@ -79,6 +85,8 @@ _ROOMS = {
     "OptimizerError": "optimizer.errors",
     "PricePanel": "optimizer.backtest.prices",
     "RememberingGuard": "optimizer.stores.remembering",
+    "SQLiteStorage": "optimizer.stores.optuna_storage",
+    "SamplerCounters": "optimizer.sampling.tpe",
     "SearchSpace": "optimizer.space",
     "SqliteStore": "optimizer.stores.sqlite",
     "StageCache": "optimizer.backtest.stages",

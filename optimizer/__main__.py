@@ -1,4 +1,4 @@
-"""The command line: `python -m optimizer import-trials DIR FILE`."""
+"""The command line: `python -m optimizer import-trials DIR FILE`, `... store FILE`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optimizer.errors import EvaluationError, StoreError
+from optimizer.stores import store_command
 
 if TYPE_CHECKING:
     from optimizer.stores.records_import import Imported
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     trials.add_argument("--quiet", action="store_true", help="no progress on stderr")
     trials.set_defaults(run=_import_trials)
+    store_command.add_to(commands)
     return parser
 
 

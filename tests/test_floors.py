@@ -25,7 +25,7 @@ MOST_LINES = 400
 FLOORS = (
     ("protocols", "errors", "_compat"),
     ("reference",),  # floor 1 has an order of its own, down to here
-    ("caching", "_fields", "_own_copy", "_versioned"),
+    ("caching", "_compiled", "_fields", "_own_copy", "_versioned"),
     ("configuration",),
     ("_parameters",),
     ("_axis",),

@@ -31,7 +31,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.backtest._smoothed_kernels import _compiled, atr, ewma, rsi
+from optimizer._compiled import compiled as _compiled
+from optimizer.backtest._smoothed_kernels import atr, ewma, rsi
 
 __all__ = [  # looked up by name: the smoothed ones here too
     "atr",

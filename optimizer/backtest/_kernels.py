@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.backtest._compiled import compiled as _compiled
+from optimizer._compiled import compiled as _compiled
 from optimizer.backtest._workspace import LANES
 
 Floats = NDArray[np.float64]

@@ -8,12 +8,11 @@ The first lane is how many values were seen, at most `bars`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from optimizer._compiled import compiled as _compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,20 +22,6 @@ ROWS = 32  # at once
 
 # Into the Python of its callers, or it would be compiled alone and again in each of them.
 _inline = numba.njit(error_model="numpy", inline="always")
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compiled when first called; kept on disk where a folder for it can be written to."""
-    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # it is set when numba is imported
-        # Without the compiler numpy's scalars would warn where machine floats do not.
-        return np.errstate(all="ignore")(function)
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError as error:
-        if "cannot cache" not in str(error):
-            raise
-        return numba.njit(**options)(function)
 
 
 @_inline

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.backtest._compiled import compiled as _compiled
+from optimizer._compiled import compiled as _compiled
 
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]

@@ -13,7 +13,6 @@ set. Rows of bits are made when first needed and kept in slots, as many as there
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numba
@@ -22,6 +21,8 @@ from llvmlite import ir  # type: ignore[import-untyped]  # ships no types
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from optimizer._compiled import compiled as _compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -68,17 +69,6 @@ class BitSlots(NamedTuple):
 
 _inline = numba.njit(error_model="numpy", forceinline=True)
 _called = numba.njit(error_model="numpy")
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compiled when first called; kept on disk where a folder for it can be written to."""
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError as error:
-        if "cannot cache" not in str(error):
-            raise
-        return numba.njit(**options)(function)
 
 
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set when numba starts

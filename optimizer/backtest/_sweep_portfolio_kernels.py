@@ -10,29 +10,18 @@ notices changes to this file only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from optimizer._compiled import compiled as _compiled
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int32]
 Records = NDArray[Any]
 
 CLOSED = 1  # as in the tracker
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compiled when first called; kept on disk where a folder for it can be written to."""
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError as error:
-        if "cannot cache" not in str(error):
-            raise
-        return numba.njit(**options)(function)
 
 
 @_compiled

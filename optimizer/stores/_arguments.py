@@ -30,15 +30,15 @@ def absolute(path: str | os.PathLike[str]) -> str:
     return os.path.abspath(name)  # a later chdir must not lead to another file
 
 
-def seconds(timeout_s: float) -> float:
-    """The time-out as a float; StoreArgumentError for what is none."""
+def seconds(timeout_s: float, what: str = "timeout_s") -> float:
+    """The time-out, or something else, as a float; StoreArgumentError for what is none."""
     try:
         found = float(timeout_s)
     except (TypeError, ValueError):
         found = -1.0
     if not 0.0 <= found <= MAX_TIMEOUT_S:
         raise StoreArgumentError(
-            f"timeout_s is {timeout_s!r}, expected seconds between 0 and {MAX_TIMEOUT_S:g}."
+            f"{what} is {timeout_s!r}, expected seconds between 0 and {MAX_TIMEOUT_S:g}."
         )
     return found
 

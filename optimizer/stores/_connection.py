@@ -79,6 +79,16 @@ class _PerThread(threading.local):
             everyone.add(self.kept)
 
 
+class _Shared:
+    """`kept` is one object for all threads."""
+
+    def __init__(self, life: _Life, everyone: weakref.WeakSet[_Kept]) -> None:
+        self.kept = _Kept(life)
+        self.kept.thread = -1  # nobody's: a fork waits for a call under way, whoever made it
+        with _registry_lock:
+            everyone.add(self.kept)
+
+
 _registry_lock = threading.Lock()
 _registry: weakref.WeakSet[_Kept] = weakref.WeakSet()
 _fork_waits = False  # a fork stands in line; locks are not fair, so busy threads must let it pass
@@ -192,6 +202,8 @@ class Database:
         How long a call waits for a lock before it gives up, in seconds.
     """
 
+    _connections: type[_PerThread | _Shared] = _PerThread
+
     def __init__(
         self, path: str | os.PathLike[str], *, durability: str = "process", timeout_s: float = 10.0
     ) -> None:
@@ -206,7 +218,7 @@ class Database:
             )
         self._life = _Life(self.timeout_s)
         self._everyone: weakref.WeakSet[_Kept] = weakref.WeakSet()
-        self._here = _PerThread(self._life, self._everyone)
+        self._here = self._connections(self._life, self._everyone)
         self._file: tuple[int, int] | None = None  # device and inode, once opened
         kept = self._here.kept
         with kept.lock:

@@ -83,6 +83,46 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " value TEXT NOT NULL,"  # JSON
         " PRIMARY KEY (study, name)) WITHOUT ROWID",
     ),
+    (
+        # A study as Optuna knows it. The row of a deleted one stays, with `study` NULL: its id is
+        # never given again. `change` grows by every change of any of these rows.
+        "CREATE TABLE optuna_studies ("
+        " id INTEGER PRIMARY KEY,"
+        " study INTEGER UNIQUE REFERENCES studies (id),"
+        " directions TEXT NOT NULL,"  # JSON, as Optuna numbers them
+        " change INTEGER NOT NULL UNIQUE)",
+        "CREATE TABLE optuna_attributes ("
+        " study INTEGER NOT NULL REFERENCES optuna_studies (id),"
+        " kind INTEGER NOT NULL,"  # 0 the user's, 1 Optuna's own
+        " name TEXT NOT NULL,"
+        " value TEXT NOT NULL,"  # JSON
+        " PRIMARY KEY (study, kind, name)) WITHOUT ROWID",
+        # The names and distributions of a trial's parameters, in their order, as JSON.
+        "CREATE TABLE optuna_spaces ("
+        " study INTEGER NOT NULL REFERENCES optuna_studies (id),"
+        " id INTEGER NOT NULL,"
+        " body TEXT NOT NULL,"
+        " PRIMARY KEY (study, id)) WITHOUT ROWID",
+        # `change` grows by every change within a study. `params` and `value` hold little-endian
+        # doubles, in the order of the space; `steps` 64-bit integers and doubles by turns; times
+        # are ISO 8601. The row of the largest id outlives its study, emptied, for the ids' sake.
+        "CREATE TABLE optuna_trials ("
+        " id INTEGER PRIMARY KEY,"
+        " study INTEGER REFERENCES optuna_studies (id),"
+        " number INTEGER NOT NULL,"
+        " state INTEGER NOT NULL,"
+        " change INTEGER NOT NULL,"
+        " space INTEGER,"
+        " params BLOB,"
+        " value BLOB,"
+        " user TEXT,"  # JSON, NULL for none
+        " system TEXT,"  # JSON, NULL for none
+        " steps BLOB,"
+        " started TEXT,"
+        " finished TEXT)",
+        "CREATE INDEX optuna_trials_by_change ON optuna_trials (study, change)",
+        "CREATE TABLE optuna_heartbeats (trial INTEGER PRIMARY KEY, beat INTEGER NOT NULL)",
+    ),
 )
 """Statements that lead from version i to version i + 1. Append only."""
 

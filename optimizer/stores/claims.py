@@ -136,6 +136,19 @@ class Claims:
         stored = cache._peek(claim.signature)
         return stored or Evaluation(unpack(packed), attributes_of(text), claim.attempt)
 
+    @property
+    def cache(self) -> EvaluationCache:
+        """Where the values go."""
+        return self._cache
+
+    def end_within(self, raw: sqlite3.Connection, claim: Claim) -> None:
+        """End the claim inside a transaction that stores its value; ClaimLostError if it is lost.
+
+        For who writes more in that transaction than `fulfil` does.
+        """
+        if raw.execute(_END, self._held(claim)).rowcount != 1:
+            raise self._lost(claim)
+
     def release(self, claim: Claim) -> bool:
         """Give it up without a value; True if it was still held. The next attempt may start."""
         return self._cache._database.change(_RELEASE, self._held(claim)) == 1

@@ -356,7 +356,8 @@ def test_without_a_folder_for_the_cache_the_kernel_is_compiled_all_the_same(
 ) -> None:
     from numba.core import caching
 
-    from optimizer.backtest import _compiled, _kernels
+    from optimizer import _compiled
+    from optimizer.backtest import _kernels
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     dispatcher = _compiled.compiled(_kernels.track_trades.py_func)

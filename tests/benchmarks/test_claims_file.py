@@ -12,6 +12,7 @@ import pytest
 from benchmarks import _claims_table, _peers, _registry
 from benchmarks._claims_plan import lines_of
 from benchmarks._claims_table import (
+    BEYOND,
     COMPARED,
     ORDER,
     STUDY_TRIALS,
@@ -28,6 +29,7 @@ TABLES: dict[str, dict[str, Any]] = tomllib.loads(
     _claims_table.FILE.read_text(encoding="utf-8"),
 )
 TABLES.pop(COMPARED)
+TABLES.pop(BEYOND)
 PATHS = {path.name: path for path in _registry.load()}
 PEERS = {path.name: path for path in _peers.load()}
 NEEDED = 'what = "slow → fast"\nsource = "A Report"\n'
@@ -108,9 +110,10 @@ def test_the_test_that_shows_a_claim_exists(name: str) -> None:
 
 def test_the_header_explains_every_field() -> None:
     header = _claims_table.FILE.read_text(encoding="utf-8").partition("[dedup-insert]")[0]
-    for field in set(Claim.__dataclass_fields__) - {"name", "plain_path", "note"}:
+    for field in set(Claim.__dataclass_fields__) - {"name", "plain_path", "note", "goals"}:
         assert f"# {field} " in header, field
     assert f"# [{COMPARED}]" in header
+    assert f"# [{BEYOND}]" in header
 
 
 # --- the reader

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sys
 import threading
+import tokenize
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from suite_sources import NAMES, PATHS, ROOT, imported, lineage, path, source_of
 
 import optimizer
 from benchmarks._planting import PlantError, edited
 from benchmarks._plants import KERNELS, PLANTS
-from benchmarks._plants_cpu import CPU, WITHOUT, WORK_OF
+from benchmarks._plants_cpu import CPU, IN_KERNELS, SUGGESTING, WITHOUT, WORK_OF
 from benchmarks._plants_kinds import Edit, Plant, Work, after, together
 from benchmarks._registry import RegisteredCase, RegisteredPath
+from optimizer.sampling._tpe_optuna import VERIFIED
 
 __all__ = ["path"]  # a fixture
 
@@ -88,7 +92,8 @@ def test_the_added_statement_uses_its_result(work: Work) -> None:
     text = planted_texts((work.edit(7),))[work.file].partition(work.statement.format(n=7))[2]
     rest = re.split(r"\n(?=\S)", text)[0]  # of the function that it stands in
     name = ast.unparse(product.target)
-    assert name in {n.id for n in ast.walk(ast.parse(f"if 1:\n{rest}")) if isinstance(n, ast.Name)}
+    lines = io.StringIO("\n".join(line.strip() for line in rest.splitlines()))
+    assert name in {token.string for token in tokenize.generate_tokens(lines.readline)}
 
 
 @pytest.mark.parametrize("one", KERNELS, ids=lambda one: one.name)
@@ -96,7 +101,8 @@ def test_work_in_a_kernel_is_done_and_changes_no_bit(one: Plant) -> None:
     numba = pytest.importorskip("numba")
     assert one.work is not None
     name = one.work.statement.partition(": ")[2].partition(" ")[0]
-    source = f"def kernel(close, {name}):\n    {one.work.statement.format(n=999)}\n"
+    array = one.work.statement.partition("*= ")[2].partition(".")[0]
+    source = f"def kernel({array}, {name}):\n    {one.work.statement.format(n=999)}\n"
     places: dict[str, Any] = {}
     exec(f"{source}    return {name}\n", places)
     kernel = numba.njit(places["kernel"])
@@ -141,7 +147,8 @@ def test_planted_work_is_sized_at_a_timed_case(work: Work) -> None:
 
 
 def test_every_hot_path_has_a_plant_that_costs_time() -> None:
-    planted = sorted({*NAMES} - {*WITHOUT})
+    planted = sorted({*NAMES} - {*WITHOUT, *IN_KERNELS})
+    assert {*IN_KERNELS} <= {plant.paths[0] for plant in KERNELS}
     assert sorted(work.path for work in CPU) == planted
     assert sorted(one.paths[0] for one in PLANTS if one.share == 0.10) == planted
 
@@ -217,6 +224,8 @@ def lines_run(case: RegisteredCase, files: set[str]) -> set[tuple[str, int]]:
 
 def test_a_hot_path_runs_the_works_that_say_so_and_no_other(path: RegisteredPath) -> None:
     """Work that another path runs too would be measured there, and take its own plant's place."""
+    if path.name in SUGGESTING and optuna.__version__ not in VERIFIED:
+        pytest.skip("on this Optuna every suggestion is handed over")
     places = {work.path: place(work) for work in CPU}
     # The first case where it is timed at a long one: its lines are the same.
     case = path.cases[0] if path.name == "study.MomentumStudy" else None

@@ -15,7 +15,7 @@ import optimizer
 
 pytest.register_assert_rewrite(
     *("store_contract", "contract_claims", "contract_evaluations", "contract_records"),
-    *("faulty_files", "trial_files", "whole_stores"),
+    *("faulty_files", "storage_proxies", "trial_files", "whole_stores"),
 )
 
 ROOT = Path(optimizer.__file__).parents[1]

@@ -13,6 +13,7 @@ from optimizer.protocols import Claim, Trial
 from optimizer.stores.evaluations import EvaluationCache
 from optimizer.stores.guard import NoDupeGuard
 from optimizer.stores.named_values import NamedValues
+from optimizer.stores.optuna_storage import SQLiteStorage
 from optimizer.stores.sqlite import SqliteStore
 
 Open = Callable[..., Any]
@@ -22,7 +23,7 @@ def cache(path: Path, **settings: Any) -> EvaluationCache:
     return EvaluationCache(path, ONE, **settings)
 
 
-PARTS = [NoDupeGuard, cache, NamedValues, SqliteStore]
+PARTS = [NoDupeGuard, cache, NamedValues, SqliteStore, SQLiteStorage]
 
 
 def fill(store: SqliteStore, first: int, number: int) -> None:

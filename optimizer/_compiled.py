@@ -1,6 +1,6 @@
-"""How a kernel of the tracker and of its statistics is compiled.
+"""How a kernel is compiled.
 
-The kernels import this; what they call while they run stays in their own files.
+Kernels import this; what they call while they run stays in their own file.
 """
 
 from __future__ import annotations
