@@ -103,3 +103,35 @@ class PriceError(OptimizerError, ValueError):
 
 class TradeLogError(OptimizerError, ValueError):
     """A trade log that contradicts itself; the message names the rule and the first trade."""
+
+
+# --- workers
+
+
+class WorkerError(OptimizerError):
+    """A pool of workers that cannot do what it was asked; the message says what to change."""
+
+
+class WorkerDiedError(WorkerError):
+    """Workers ended in a task more often than it may be retried, or one after another at start."""
+
+
+class TaskTimeoutError(WorkerError, TimeoutError):
+    """A task took longer than the time-out, and so did its retries."""
+
+
+class SharedDataError(WorkerError):
+    """Data for the workers that cannot be pickled, or for which there is no memory."""
+
+
+class RemoteError(WorkerError):
+    """A worker's exception that cannot be rebuilt here, told by its name, text and traceback."""
+
+    def __init__(self, type_name: str, text: str, traceback: str) -> None:
+        super().__init__(type_name, text, traceback)
+        self.type_name = type_name
+        self.text = text
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.text} (in a worker; the exception itself did not travel)"
