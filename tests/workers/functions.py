@@ -116,6 +116,10 @@ def ask(task: Task, *contents: Any) -> list[Any]:
     return [task.ask(content) for content in contents]
 
 
+def no_question(task: Task) -> Any:
+    return task.ask(threading.Lock())
+
+
 def ask_and_die(task: Task) -> Any:
     answer = task.ask(("attempt", task.attempt))
     if task.attempt == 1:
@@ -181,7 +185,7 @@ ACTS: dict[str, Any] = {
     function.__name__: function
     for function in (
         double, seen, raises, leave, kill_self, half_a_message, nonsense, close_all, nap,
-        hang_once, large, length, no_pickle, ask, ask_and_die, ask_then_wait, process,
+        hang_once, large, length, no_pickle, ask, no_question, ask_and_die, ask_then_wait, process,
         environment, numbers, loaded, fork_and_return, start_sleepers, touch, total, inner_pool,
     )
 }  # fmt: skip
