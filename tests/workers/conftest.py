@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from counted import descendants, descriptors, until
+from worker_counts import descendants, descriptors, until
 
 SHARED = Path("/dev/shm")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from counted import ends, gather, until
-from functions import Locked, Stubborn, act, warm, warm_raises
+from worker_counts import ends, gather, until
+from worker_tasks import Locked, Stubborn, act, warm, warm_raises
 
 from optimizer.errors import RemoteError, SharedDataError, WorkerError
 from optimizer.workers.events import Done, Failed, Message
@@ -108,11 +108,11 @@ def test_an_exception_that_cannot_travel_is_told(
 ) -> None:
     (failed,) = ends(pool, [("raises", kind, *args)])
     assert isinstance(failed.error, RemoteError)
-    assert failed.error.type_name == f"functions.{kind.__name__}"
+    assert failed.error.type_name == f"worker_tasks.{kind.__name__}"
     assert failed.error.text == text
     assert failed.error.traceback == failed.traceback
     assert "in raises" in failed.traceback
-    assert str(failed.error).startswith(f"functions.{kind.__name__}: {text} (in a worker")
+    assert str(failed.error).startswith(f"worker_tasks.{kind.__name__}: {text} (in a worker")
 
 
 def test_a_result_that_cannot_travel_fails_its_task(pool: WorkerPool) -> None:

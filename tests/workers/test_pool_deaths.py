@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from counted import alive, descendants, ends, gather, until
-from functions import act, warm_dies, warm_leaves
+from worker_counts import alive, descendants, ends, gather, until
+from worker_tasks import act, warm_dies, warm_leaves
 
 from optimizer.errors import TaskTimeoutError, WorkerDiedError, WorkerError
 from optimizer.workers.events import Done, Failed, Message
