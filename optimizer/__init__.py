@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from optimizer.sweep import SweepRefused as SweepRefused
     from optimizer.sweep import SweepResult as SweepResult
     from optimizer.sweep import sweep_portfolio as sweep_portfolio
+    from optimizer.workers.pool import WorkerPool as WorkerPool
 
 # Public name -> the module that defines it. The block above repeats it for type checkers; a test
 # compares the two.
@@ -100,6 +101,7 @@ _ROOMS = {
     "TradeLog": "optimizer.backtest.tracker",
     "Trial": "optimizer.protocols",
     "TrialRecords": "optimizer.stores.records",
+    "WorkerPool": "optimizer.workers.pool",
     "atr": "optimizer.backtest.features",
     "cap": "optimizer.sampling.enumeration",
     "ewma": "optimizer.backtest.features",
