@@ -135,7 +135,7 @@ class Crew:
     def _pulled(self, member: Member) -> Iterator[tuple[Member, Any]]:
         try:
             frame = self._frame(member)
-        except (EOFError, OSError, ValueError):
+        except (EOFError, OSError, ValueError, MemoryError):
             # Deaf: a worker that cannot be listened to is ended, and its end is what counts.
             self._deafen(member)
             self._launch.kill(member.birth)
@@ -177,7 +177,7 @@ class Crew:
 
     def _ended(self, member: Member, how: str) -> Iterator[tuple[Member, Any]]:
         member.gone = True
-        with contextlib.suppress(EOFError, OSError, ValueError):
+        with contextlib.suppress(EOFError, OSError, ValueError, MemoryError):
             if member.line.fileno() >= 0:
                 frame = self._frame(member)  # it may have answered just before
                 if frame is not None:

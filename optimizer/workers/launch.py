@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 import weakref
 from dataclasses import dataclass
 
@@ -150,7 +151,9 @@ def _forked(ours: socket.socket, theirs: socket.socket, memory: int) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-    process = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: who asks for it knows
+        process = os.fork()
     if process:
         return process
     try:

@@ -50,7 +50,7 @@ class WorkerPool:
             objects) lie in memory once, and workers see them read-only, as `task.data`.
         preload: modules that workers need; imported once. Those of the function are found.
         warm_up: called with the data in each worker before its first task. If it raises, so does
-            `wait`.
+            `wait`. It may take as long as it likes.
         timeout_s: for one attempt of a task, without the wait for replies; then its worker is
             killed. None: without end.
         retries: attempts after the first, where a worker died or hung. Exceptions of the function
@@ -100,7 +100,10 @@ class WorkerPool:
         with self._whole:
             memory, size_bytes = place({**parts, **shared})
             self._meter = Meter(workers, size_bytes)
-            self._crew = Crew(workers, method, memory)
+            try:
+                self._crew = Crew(workers, method, memory)
+            except OSError as fault:
+                raise _no_start(fault) from fault
             limit_s = math.inf if timeout_s is None else timeout_s
             self._traffic = Traffic(self._crew, self._meter, limit_s, retries)
             _open_pools.add(self)
@@ -251,21 +254,25 @@ class WorkerPool:
         return found
 
     def _break(self, fault: WorkerError | OSError) -> None:
-        if isinstance(fault, WorkerError):
-            self._broken = fault
-        else:
-            self._broken = WorkerError(
-                f"a worker could not be started ({fault}); expected processes and descriptors to "
-                "be free; use fewer workers, or raise the limits of the system"
-            )
+        self._broken = fault if isinstance(fault, WorkerError) else _no_start(fault)
         self._end(0.0, "this pool gave up")
 
     def _forsake(self) -> None:
         self._whole = WholeCalls()
         self._closed = "this pool belongs to the process that made it"
+        self._broken = WorkerError(
+            f"{self._closed}, and this is a forked copy; expected calls there; make one here"
+        )
         self._traffic.clear()
         self._traffic.events.clear()
         self._crew.forsake()
+
+
+def _no_start(fault: OSError) -> WorkerError:
+    return WorkerError(
+        f"a worker could not be started ({fault}); expected processes and descriptors to be free; "
+        "use fewer workers, or raise the limits of the system"
+    )
 
 
 def _check(

@@ -167,21 +167,30 @@ class Starter:
 
     def _reap(self) -> None:
         while True:
-            try:
-                # Looked at first: as long as it is not taken away, nobody else gets its number.
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
+            process, status = self._next_dead()
+            if not process:
                 return
-            if ended is None:
-                return
-            process = ended.si_pid
-            if process in self._births:
-                _kill_group(process)
-            _, status = os.waitpid(process, 0)
             birth = self._births.pop(process, None)
             if birth is not None:
                 del self._processes[birth]
                 self._report(ENDED, birth, status)
+
+    def _next_dead(self) -> tuple[int, int]:
+        """A child that ended, and how; 0 where there is none. Kills what a worker started."""
+        try:
+            if not hasattr(os, "waitid"):
+                process, status = os.waitpid(-1, os.WNOHANG)
+                _kill_group(process, leader=False)
+                return process, status
+            # Looked at first: as long as it is not taken away, nobody else gets its number.
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return 0, 0
+            if ended.si_pid in self._births:
+                _kill_group(ended.si_pid, leader=False)
+            return os.waitpid(ended.si_pid, 0)
+        except ChildProcessError:
+            return 0, 0
 
     def _report(self, kind: int, birth: int = 0, status: int = 0, text: str = "") -> None:
         body = text.encode(errors="replace")
@@ -226,10 +235,13 @@ def _children() -> list[int]:
         return []
 
 
-def _kill_group(process: int) -> None:
-    for kill in (os.killpg, os.kill):  # the group may not be there yet
+def _kill_group(process: int, *, leader: bool = True) -> None:
+    if process:
         with contextlib.suppress(OSError):
-            kill(process, signal.SIGKILL)
+            os.killpg(process, signal.SIGKILL)
+        if leader:
+            with contextlib.suppress(OSError):  # the group may not be there yet
+                os.kill(process, signal.SIGKILL)
 
 
 def _prctl(option: int, value: int) -> Any:

@@ -134,14 +134,13 @@ class Traffic:
                 self._free.append(member)
             return
         if kind == frames.UNREADY:
-            error, lines = frames.unpack_error(body)
-            raise WorkerError(
-                f"a worker could not start: {type(error).__name__}: {error}; expected the "
-                f"function, the data and warm_up to work there; see\n{lines}"
-            ) from error
+            raise _unready(body)
         flight = member.flight
-        if flight is None or flight.task != task:
+        if flight is None:
             return  # cancelled
+        if flight.task != task:
+            self._crew.kill(member)  # something else wrote over its line
+            return
         member.heard = True
         if kind == frames.ASKED:
             self._asked(member, flight, body)
@@ -149,18 +148,18 @@ class Traffic:
         self._landed(member, flight)
         self._meter.ended(member.place, seconds, cpu_s)
         place, attempt = member.place, flight.attempt
+        event: Event
         if kind == frames.RETURNED:
             try:
                 result = pickle.loads(body)
+                event = Done(task, result, place, started_s, seconds, cpu_s, attempt)
             except Exception as fault:
                 unread = _unreadable("result", task, fault)
-                self.events.append(Failed(task, unread, "", place, seconds, attempt))
-            else:
-                done = Done(task, result, place, started_s, seconds, cpu_s, attempt)
-                self.events.append(done)
+                event = Failed(task, unread, "", place, seconds, attempt)
         else:
             raised, lines = frames.unpack_error(body)
-            self.events.append(Failed(task, raised, lines, place, seconds, attempt))
+            event = Failed(task, raised, lines, place, seconds, attempt)
+        self.events.append(event)
 
     def _asked(self, member: Member, flight: Flight, body: memoryview) -> None:
         try:
@@ -252,6 +251,18 @@ class Traffic:
 
     def _fail(self, member: Member, flight: Flight, error: BaseException, seconds: float) -> None:
         self.events.append(Failed(flight.task, error, "", member.place, seconds, flight.attempt))
+
+
+def _unready(body: memoryview) -> WorkerError:
+    error, lines = frames.unpack_error(body)
+    first = (str(error).splitlines() or [""])[0]
+    told = WorkerError(
+        f"a worker could not start: {type(error).__name__}: {first}; expected the function, the "
+        "data and warm_up to work there; see the cause, and the worker's traceback in the notes"
+    )
+    told.add_note(lines)
+    told.__cause__ = error
+    return told
 
 
 def _unreadable(what: str, task: int, fault: Exception) -> WorkerError:

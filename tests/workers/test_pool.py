@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -236,8 +238,38 @@ def test_warm_up_that_raises_is_told() -> None:
         with pytest.raises(WorkerError, match="LookupError: no table of coefficients") as caught:
             gather(pool, 1)
         assert isinstance(caught.value.__cause__, LookupError)
+        assert "in warm_raises" in caught.value.__notes__[0]
         with pytest.raises(WorkerError, match="no table"):
             pool.submit(1, ("double", 1))
+
+
+def test_a_function_that_workers_cannot_import_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("made_up")
+    exec("def function(payload, task): return 1", module.__dict__)
+    monkeypatch.setitem(sys.modules, "made_up", module)
+    with WorkerPool(module.function, workers=1) as pool:
+        pool.submit(0, 0)
+        with pytest.raises(WorkerError, match="could not start: ModuleNotFoundError: No module"):
+            gather(pool, 1)
+
+
+def test_a_result_that_cannot_be_read_here_fails_its_task() -> None:
+    def function(payload: Any, task: Any) -> Any:
+        class OnlyThere:
+            def __reduce__(self) -> Any:
+                return exec, (
+                    "raise LookupError('not here') if __import__('os').getpid() == "
+                    f"{payload} else None",
+                )
+
+        return OnlyThere()
+
+    with WorkerPool(function, workers=1) as pool:
+        (failed,) = ends(pool, [os.getpid()])
+    assert isinstance(failed.error, WorkerError)
+    assert "the result of task 0 cannot be read in the parent: LookupError: not here" in str(
+        failed.error
+    )
 
 
 def test_a_module_that_is_not_there_is_told() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped,unused-ignore] # ships no types
 import pytest
 
 from optimizer.errors import SharedDataError, WorkerError
