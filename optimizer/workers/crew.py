@@ -241,7 +241,11 @@ class Crew:
         for member in list(self.members.values()):
             self._deafen(member)  # an end of file, after which a worker ends by itself
         with contextlib.suppress(Exception):  # a starter that is gone, or never could import
-            while self.members and (left := until - time.monotonic()) > 0:
+            # Who is not ready yet has nothing to finish.
+            while any(member.ready for member in self.members.values()):
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
                 if self.wait(left):
                     for report in self._launch.reports():
                         self.members.pop(report.birth, None)

@@ -46,7 +46,8 @@ def main(control: int, memory: int, parent: int, fresh: bool) -> None:
         fresh: each worker is a new interpreter, and not forked from this one.
     """
     try:
-        Starter(socket.socket(fileno=control), memory, parent, fresh).run()
+        with socket.socket(fileno=control) as line:
+            Starter(line, memory, parent, fresh).run()
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

@@ -172,7 +172,8 @@ def serve(line: int, place: int, memory: int) -> None:
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
         atexit._clear()  # what was to happen at the end of the process that this was forked from
-        Worker(socket.socket(fileno=line), place, Placed(memory)).run()
+        with socket.socket(fileno=line) as parent:
+            Worker(parent, place, Placed(memory)).run()
         code = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())

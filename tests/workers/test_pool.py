@@ -23,19 +23,16 @@ from optimizer.workers.pool import WorkerPool
 def _pool() -> Iterator[WorkerPool]:
     data = {"close": np.arange(6.0), "unit": "EUR"}
     with WorkerPool(act, workers=2, data=data, warm_up=warm) as pool:
-        gather_first(pool)
+        # Both are there before anything is counted.
+        naps = [("nap", 0.01)] * 4
+        until(lambda: {event.worker for event in ends(pool, naps)} == {0, 1}, "both workers")
         yield pool
         pool.check()
-
-
-def gather_first(pool: WorkerPool) -> None:
-    assert [event.result for event in ends(pool, [("double", 1), ("double", 2)])] == [2, 4]
 
 
 def test_each_task_ends_once(pool: WorkerPool) -> None:
     events = ends(pool, [("double", n) for n in range(200)])
     assert [event.result for event in events] == [2 * n for n in range(200)]
-    assert {event.worker for event in events} == {0, 1}
     assert pool.wait() == []  # nothing in flight: there is nothing to wait for
     assert pool.idle == 2
 
@@ -139,7 +136,7 @@ def test_messages_of_every_size(pool: WorkerPool, size: int) -> None:
 
 
 def test_large_messages_both_ways_at_once(pool: WorkerPool) -> None:
-    size = 20_000_000
+    size = 4_000_000
     payloads: list[Any] = [("double", b"y" * size) for _ in range(4)]
     assert [len(event.result) for event in ends(pool, payloads)] == [2 * size] * 4
 

@@ -23,12 +23,12 @@ from optimizer.workers.pool import WorkerPool
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def program(folder: Path, text: str) -> subprocess.Popen[str]:
+def program(folder: Path, text: str, *options: str) -> subprocess.Popen[str]:
     script = folder / "program.py"
     script.write_text(textwrap.dedent(text), encoding="utf-8")
     places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
-        [sys.executable, str(script)],
+        [sys.executable, *options, str(script)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
         stdout=subprocess.PIPE,
@@ -86,16 +86,15 @@ def test_a_script_without_a_guard(tmp_path: Path, method: str) -> None:
 
 BUSY = """
     import os, sys, time
-    import numpy as np
     from optimizer.workers.pool import WorkerPool
 
     def objective(payload, task):
-        task.data["x"].sum()
+        assert len(task.data["x"]) == 1_000_000
         until = time.monotonic() + 600
         while time.monotonic() < until:
             pass
 
-    pool = WorkerPool(objective, workers=2, data={"x": np.zeros(1_000_000)})
+    pool = WorkerPool(objective, workers=2, data={"x": bytes(1_000_000)})
     pool.submit(0, 0)
     pool.submit(1, 1)
     while len(pool._traffic.running) < 2:
@@ -127,6 +126,12 @@ def test_ctrl_c_closes_a_pool(tmp_path: Path) -> None:
     assert err.endswith("KeyboardInterrupt\n")
     assert "Resource" not in err
     assert not any(alive(process) for process in below)
+
+
+def test_development_mode_finds_nothing(tmp_path: Path) -> None:
+    running = program(tmp_path, BUSY + "    pool.close(0)\n", "-X", "dev")
+    code, _, err = outcome(running)
+    assert (code, err) == (0, "")
 
 
 def test_a_program_that_just_ends(tmp_path: Path) -> None:
