@@ -163,7 +163,11 @@ class Crew:
         for report in reports:
             member = self.members.get(report.birth)
             if member is not None:
-                yield from self._ended(member, end_of(report))
+                how = end_of(report)
+                yield from self._ended(member, how)
+                if not member.ready:
+                    self._dead_starts += 1
+                    self._give_up(f"the last ended {how}")
 
     def _starter_ended(self) -> Iterator[tuple[Member, Any]]:
         self._poll.unregister(self._launch.fileno())
@@ -183,9 +187,6 @@ class Crew:
                 if frame is not None:
                     yield member, frame
         self._forget(member)
-        if not member.ready:
-            self._dead_starts += 1
-            self._give_up(f"the last ended {how}")
         yield member, how
 
     def _give_up(self, how: str) -> None:

@@ -125,6 +125,21 @@ def test_the_starter_can_be_replaced_too() -> None:
         until(lambda: not any(alive(pid) for pid in pids), "the old workers gone")
 
 
+def test_a_starter_that_always_dies_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optimizer.workers.starter.interpreter", lambda *_: ["false"])
+    with WorkerPool(act, workers=9) as pool:
+        pool.submit(0, ("double", 1))
+        with pytest.raises(WorkerDiedError, match=r"^5 workers in a row died .*starter process"):
+            gather(pool, 1)
+        assert pool.counters.started == 9 * 5
+
+
+def test_a_starter_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optimizer.workers.starter.interpreter", lambda *_: ["/no/such/python"])
+    with pytest.raises(WorkerError, match=r"^a worker could not be started \(.*/no/such/python"):
+        WorkerPool(act, workers=1)
+
+
 def test_what_a_worker_started_ends_with_it(tmp_path: Path) -> None:
     with WorkerPool(act, workers=1, timeout_s=0.6, retries=0) as pool:
         pool.submit(0, ("start_sleepers", str(tmp_path)))
