@@ -63,13 +63,13 @@ def test_a_script_without_a_guard(tmp_path: Path, method: str) -> None:
         class OwnError(Exception):
             pass
 
-        def helper(x):
+        def shifted(x):
             return x + BASE + beside.BY
 
         def objective(payload, task):
             if payload.value < 0:
                 raise OwnError(payload.value)
-            return Answer(helper(payload.value))
+            return Answer(shifted(payload.value))
 
         with WorkerPool(objective, workers=2, start_method={method!r}) as pool:
             pool.submit(0, Answer(1))
