@@ -81,9 +81,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def stress(session: nox.Session) -> None:
-    """Faults at full size: kills, many writers, full disks."""
+    """Faults at full size: kills, many writers, full disks; and more generated values."""
     _install(session, "-e", ".[fast]", *_group("test", "bench", "profile"))
-    session.run("pytest", "-m", "stress", *session.posargs)
+    chosen = "-m", "stress or hypothesis", "--hypothesis-profile=stress"
+    session.run("pytest", *chosen, *session.posargs)
 
 
 @nox.session
@@ -95,6 +96,32 @@ def lowest(session: nox.Session) -> None:
     lowest_versions = ["--resolution", "lowest-direct", "-e", ".[fast,cluster]", *_group(*names)]
     _install(session, *lowest_versions)
     session.run("pytest", "-m", "not stress", *(session.posargs or PARALLEL))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every block and command of docs/ and the README, and write the API reference."""
+    _install(session, "-e", ".[fast,report]", *_group("test", "bench", "profile", "docs"))
+    session.run("pytest", "tests/test_docs.py", "tests/test_readme.py", *session.posargs)
+    session.run("python", "docs/reference.py", ".docs")
+    session.log(f"the reference: {ROOT / '.docs' / 'index.html'}")
+
+
+@nox.session(python=["3.11", "3.13"], tags=["release"])
+def release(session: nox.Session) -> None:
+    """Build wheel and sdist, install each into an empty environment, and look at what came."""
+    session.install(*_group("release"))
+    folder = Path(session.create_tmp())
+    built = folder / "built"
+    session.run("python", "-m", "build", "--outdir", str(built), str(ROOT))
+    for kind in ("*.whl", "*.tar.gz"):
+        newest = max(built.glob(kind), key=lambda file: file.stat().st_mtime)
+        empty = folder / f"empty-{newest.suffix[1:]}"
+        session.run("python", "-m", "venv", "--clear", str(empty))
+        python = str(empty / "bin" / "python")
+        session.run(python, "-m", "pip", "install", "--quiet", str(newest), external=True)
+        script = str(ROOT / "tests" / "installed.py")
+        session.run(python, "-I", script, str(newest), external=True)
 
 
 @nox.session

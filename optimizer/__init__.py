@@ -34,9 +34,14 @@ if TYPE_CHECKING:
     from optimizer.caching import TTLCache as TTLCache
     from optimizer.configuration import DefaultConfiguration as DefaultConfiguration
     from optimizer.configuration import read_json as read_json
+    from optimizer.efficiency.configuration import MODES as MODES
+    from optimizer.efficiency.configuration import EfficiencyConfig as EfficiencyConfig
+    from optimizer.efficiency.threshold_pruner import ThresholdPruner as ThresholdPruner
     from optimizer.errors import OptimizerError as OptimizerError
+    from optimizer.errors import StudyInterrupted as StudyInterrupted
     from optimizer.protocols import Evaluation as Evaluation
     from optimizer.protocols import Trial as Trial
+    from optimizer.report.run import RunReport as RunReport
     from optimizer.sampling.enumeration import cap as cap
     from optimizer.sampling.enumeration import remaining as remaining
     from optimizer.sampling.tpe import HandedOverWarning as HandedOverWarning
@@ -59,6 +64,12 @@ if TYPE_CHECKING:
     from optimizer.stores.results import result_path as result_path
     from optimizer.stores.results import write_result as write_result
     from optimizer.stores.sqlite import SqliteStore as SqliteStore
+    from optimizer.study.asynchronous import (
+        create_efficiency_optimizer as create_efficiency_optimizer,
+    )
+    from optimizer.study.context import Context as Context
+    from optimizer.study.engine import optimize as optimize
+    from optimizer.study.result import Result as Result
     from optimizer.sweep import HeatMap as HeatMap
     from optimizer.sweep import SweepInterrupted as SweepInterrupted
     from optimizer.sweep import SweepRefused as SweepRefused
@@ -70,7 +81,9 @@ if TYPE_CHECKING:
 # compares the two.
 _ROOMS = {
     "Claims": "optimizer.stores.claims",
+    "Context": "optimizer.study.context",
     "DefaultConfiguration": "optimizer.configuration",
+    "EfficiencyConfig": "optimizer.efficiency.configuration",
     "Evaluation": "optimizer.protocols",
     "EvaluationCache": "optimizer.stores.evaluations",
     "FeatureConfig": "optimizer.backtest.feature_study",
@@ -80,12 +93,15 @@ _ROOMS = {
     "HeatMap": "optimizer.sweep",
     "IncrementalTPESampler": "optimizer.sampling.tpe",
     "LRUCache": "optimizer.caching",
+    "MODES": "optimizer.efficiency.configuration",
     "MetadataFile": "optimizer.stores.metadata",
     "MetadataTable": "optimizer.stores.metadata",
     "NoDupeGuard": "optimizer.stores.guard",
     "OptimizerError": "optimizer.errors",
     "PricePanel": "optimizer.backtest.prices",
     "RememberingGuard": "optimizer.stores.remembering",
+    "Result": "optimizer.study.result",
+    "RunReport": "optimizer.report.run",
     "SQLiteStorage": "optimizer.stores.optuna_storage",
     "SamplerCounters": "optimizer.sampling.tpe",
     "SearchSpace": "optimizer.space",
@@ -93,10 +109,12 @@ _ROOMS = {
     "StageCache": "optimizer.backtest.stages",
     "Statistics": "optimizer.backtest.statistics",
     "StudyFeatures": "optimizer.backtest.feature_study",
+    "StudyInterrupted": "optimizer.errors",
     "SweepInterrupted": "optimizer.sweep",
     "SweepRefused": "optimizer.sweep",
     "SweepResult": "optimizer.sweep",
     "TTLCache": "optimizer.caching",
+    "ThresholdPruner": "optimizer.efficiency.threshold_pruner",
     "Tracker": "optimizer.backtest.tracker",
     "TradeLog": "optimizer.backtest.tracker",
     "Trial": "optimizer.protocols",
@@ -104,11 +122,13 @@ _ROOMS = {
     "WorkerPool": "optimizer.workers.pool",
     "atr": "optimizer.backtest.features",
     "cap": "optimizer.sampling.enumeration",
+    "create_efficiency_optimizer": "optimizer.study.asynchronous",
     "ewma": "optimizer.backtest.features",
     "fingerprint": "optimizer.stores.fingerprint",
     "load_sp500": "optimizer.backtest.prices",
     "load_trials": "optimizer.stores.records",
     "momentum": "optimizer.backtest.features",
+    "optimize": "optimizer.study.engine",
     "param_signature": "optimizer.signature",
     "read_json": "optimizer.configuration",
     "read_result": "optimizer.stores.results",

@@ -1,4 +1,4 @@
-"""The command line: `python -m optimizer import-trials DIR FILE`, `... store FILE`."""
+"""The command line: `python -m optimizer demo`, `run`, `import-trials`, `store`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from optimizer.errors import EvaluationError, StoreError
 from optimizer.stores import store_command
+from optimizer.study import command
 
 if TYPE_CHECKING:
     from optimizer.stores.records_import import Imported
@@ -44,7 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = chosen.run(chosen)
     except KeyboardInterrupt:  # outside of what the command itself says about it
         _say("interrupted")
-        return INTERRUPTED
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        # Where it passed through code made from a text (numba's, a namedtuple's), Python remembers
+        # it though it was caught, and would end by the signal, not by this code: until the next.
+        exec("")
     return code
 
 
@@ -53,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m optimizer", description="Parts that make slow Optuna studies fast."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    command.add_to(commands)
     trials = commands.add_parser(
         "import-trials",
         help="move a folder of JSON trial files into a store file",

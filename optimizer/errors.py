@@ -7,6 +7,8 @@ Each message says what was found, what was expected and what to do next. All der
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class OptimizerError(Exception):
     """Base of all errors of this package."""
@@ -94,6 +96,17 @@ class TrialFinishedError(StoreError):
     """A trial of this number is finished already; finished trials never change."""
 
 
+# --- efficiency and report
+
+
+class EfficiencyError(OptimizerError, ValueError):
+    """A setting of EfficiencyConfig, a fraction, a threshold or a size that makes no sense."""
+
+
+class ReportError(OptimizerError):
+    """A report that cannot be made here; the message says what to install or to pass."""
+
+
 # --- backtest
 
 
@@ -103,6 +116,29 @@ class PriceError(OptimizerError, ValueError):
 
 class TradeLogError(OptimizerError, ValueError):
     """A trade log that contradicts itself; the message names the rule and the first trade."""
+
+
+# --- study
+
+
+class StudyArgumentError(OptimizerError, ValueError):
+    """An argument of `optimize` that makes no sense, or does not go with another."""
+
+
+class ObjectiveError(OptimizerError, TypeError):
+    """An objective that cannot be called in any of the ways that `optimize` knows."""
+
+
+class StudyInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended a study; everything that was told is stored.
+
+    Attributes:
+        result: the `Result` of what was done.
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 # --- workers

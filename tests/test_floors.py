@@ -35,7 +35,8 @@ FLOORS = (
     ("signature",),
     ("stores", "sampling", "backtest"),
     ("efficiency", "workers", "_sweep_threads"),
-    ("study", "sweep", "report"),
+    ("report",),
+    ("study", "sweep"),
     ("__init__", "__main__"),
 )
 RANK = {room: rank for rank, row in enumerate(FLOORS) for room in row}

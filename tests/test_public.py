@@ -95,3 +95,19 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_a_name_is_looked_up_once() -> None:
     assert optimizer.SearchSpace is optimizer.SearchSpace
     assert "SearchSpace" in vars(optimizer)
+
+
+def test_the_version_stands_in_one_place() -> None:
+    root = Path(optimizer.__file__).parents[1]
+    found = [
+        file.relative_to(root).as_posix()
+        for folder in ("optimizer", "benchmarks", "profiling")
+        for file in (root / folder).rglob("*.py")
+        if "__version__ = " in file.read_text(encoding="utf-8")
+    ]
+    assert found == ["optimizer/__init__.py"]
+    settings = (root / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'dynamic = ["version"]' in settings
+    assert optimizer.__version__ not in settings.partition("[dependency-groups]")[0].split('"')
+    changes = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{optimizer.__version__}]" in changes or f", {optimizer.__version__}," in changes

@@ -47,7 +47,9 @@ class Member:
     flight: Flight | None = None
     since_s: float = 0.0  # monotonic; when the task was sent
     deadline_s: float = math.inf
-    left_s: float = math.inf  # of its time, while a question waits for its reply
+    left_s: float = math.inf  # of its time, when it last got a task or a reply
+    moved_bytes: int = 0  # of tasks and answers that did not travel at once
+    moved_before: int = 0  # the same when its time was last looked at
     asking: bool = False
     heard: bool = False  # of this attempt: so the worker began it
     hung: bool = False
@@ -144,11 +146,13 @@ class Crew:
             yield member, frame
 
     def _frame(self, member: Member) -> Any:
+        before = member.inbox.filled_bytes
         try:
             frame = member.inbox.pull()
         except ConnectionResetError:
             member.unread = True  # Linux tells so that something sent was never read
             raise
+        member.moved_bytes += max(0, member.inbox.filled_bytes - before)
         if frame is not None and frame[0][0] == frames.READY:
             member.ready = True
             self._dead_starts = 0
@@ -216,6 +220,7 @@ class Crew:
             while member.outgoing:
                 count = member.line.send(member.outgoing, frames.AT_ONCE)
                 member.outgoing = member.outgoing[count:]
+                member.moved_bytes += count
         except BlockingIOError:
             return
         except OSError:

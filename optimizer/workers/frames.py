@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import socket
 import struct
+import sys
 import traceback
 from typing import Any
 
@@ -17,8 +18,8 @@ from optimizer.errors import RemoteError, WorkerError
 # Towards a worker: kind, attempt, task, length of the pickle.
 DOWN = struct.Struct("<IIqQ")
 TASK, REPLY = 0x4F565401, 0x4F565402  # a number and not text: whatever else comes is refused
-# Towards the parent: kind, process id, task, length of the pickle, start, wall and CPU seconds,
-# peak resident bytes.
+# Towards the parent: kind, process id, task, length of the pickle, start, wall and CPU seconds in
+# the function (of a question: wall seconds since its start or the last reply), peak resident bytes.
 UP = struct.Struct("<IIqQdddQ")
 READY, UNREADY, RETURNED, RAISED, ASKED = range(0x4F565511, 0x4F565516)
 UP_KINDS = frozenset((READY, UNREADY, RETURNED, RAISED, ASKED))
@@ -137,9 +138,9 @@ class Inbox:
         self._filled = 0
 
     @property
-    def begun(self) -> bool:
-        """Whether a part of a frame is here."""
-        return self._filled > 0
+    def filled_bytes(self) -> int:
+        """How much of a frame is here that is not whole yet."""
+        return self._filled
 
     def pull(self) -> Any:
         """A frame's header and pickle, good until the next pull; None until it is whole.
@@ -148,6 +149,7 @@ class Inbox:
             EOFError: the worker closed its side.
             ConnectionError: so it did, with something unread that was sent to it.
             ValueError: what came is no frame.
+            MemoryError: there is no room for it.
         """
         try:
             while True:
@@ -171,7 +173,7 @@ class Inbox:
             return None
         fields = UP.unpack_from(room)
         size = UP.size + fields[LENGTH]
-        if fields[0] not in UP_KINDS or self._filled > size:
+        if fields[0] not in UP_KINDS or not self._filled <= size <= sys.maxsize:
             raise ValueError("not a frame")
         if self._filled == size:
             return fields, room[UP.size : size]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
 
-from optimizer.errors import WorkerError
+from optimizer.errors import OptimizerError, WorkerError
 
 # The functions behind those of `signal`, which turn numbers into enumerations at each call: that
 # takes longer than the rest of a submit.
@@ -27,32 +28,44 @@ class WholeCalls:
     Attributes:
         came: whether SIGINT came since the block began.
         waiting: set while the block only waits; then SIGINT ends that by `Interrupted`.
+        cut: whether a block was left half way: by what the handler of another signal raised.
     """
 
-    __slots__ = ("_before", "_lock", "came", "waiting")
+    __slots__ = ("_before", "_held", "came", "cut", "waiting")
 
     def __init__(self) -> None:
         self.came = False
         self.waiting = False
+        self.cut = False
         self._before: Any = None
-        self._lock = threading.Lock()
+        # Who is in the block: a lock that is taken and signed in one step.
+        self._held: dict[str, tuple[int, FrameType]] = {}
 
     def __enter__(self) -> None:
-        before = None
-        if threading.get_ident() == threading.main_thread().ident:
-            before = _raw.getsignal(signal.SIGINT)
-            if callable(before):  # neither ignored, nor of the system, nor of another language
-                self.came = False
-                _raw.signal(signal.SIGINT, self._note)
-            else:
-                before = None
-        if not self._lock.acquire(blocking=False):
-            self._restore(before)
-            raise WorkerError(
-                "this pool is in the middle of another call; expected one call at a time; use it "
-                "from one thread, and not from handlers of signals"
-            )
+        own = threading.get_ident(), sys._getframe(1)
+        put = own[0] == threading.main_thread().ident and self._defer()
+        holder = self._held.setdefault("by", own)
+        if holder is not own:
+            if holder[0] != own[0] or _runs(holder[1]):
+                if put:
+                    self._restore()
+                raise WorkerError(
+                    "this pool is in the middle of another call; expected one call at a time; use "
+                    "it from one thread, and not from handlers of signals"
+                )
+            self._held["by"] = own
+            self.cut = True  # at its very beginning or end
+        self.waiting = False  # another signal's handler may have ended the last wait
+
+    def _defer(self) -> bool:
+        before = _raw.getsignal(signal.SIGINT)
+        if not callable(before) or before == self._note:
+            # Ignored, or of the system, or of another language; or of a block that was cut off.
+            return False
+        self.came = False
         self._before = before
+        _raw.signal(signal.SIGINT, self._note)
+        return True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         first = not self.came
@@ -60,15 +73,31 @@ class WholeCalls:
         if self.waiting and first:
             raise Interrupted
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not self.waiting and not issubclass(kind, OptimizerError):
+            self.cut = True
         try:
-            self._restore(self._before)
+            self._restore()
         finally:  # also when the handler, called or come back, raises
-            self._before = None
-            self._lock.release()
+            self._held.clear()
 
-    def _restore(self, before: Any) -> None:
-        if before is not None:
+    def _restore(self) -> None:
+        before = self._before
+        if before is not None and threading.get_ident() == threading.main_thread().ident:
             _raw.signal(signal.SIGINT, before)
+            self._before = None
             if self.came:
                 before(signal.SIGINT, None)
+
+    def let_go(self) -> None:
+        """In a forked copy of the process: SIGINT is what it was before the block."""
+        if self._before is not None:
+            _raw.signal(signal.SIGINT, self._before)
+
+
+def _runs(frame: FrameType) -> bool:
+    """Whether this thread is still in that call, or in one that it called."""
+    at: FrameType | None = sys._getframe(1)
+    while at is not None and at is not frame:
+        at = at.f_back
+    return at is not None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from optimizer.errors import WorkerError
 from optimizer.workers import starter
+from optimizer.workers.shared import above_standard
 
 METHODS = ("forkserver", "spawn", "fork")
 # Read when a library is loaded. Several workers with as many threads each as there are cores only
@@ -48,7 +49,7 @@ class Launch:
     """
 
     def __init__(self, method: str, memory: int) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = _pair()
         self._control = ours
         self._text = b""
         try:
@@ -70,7 +71,7 @@ class Launch:
 
     def start(self, birth: int) -> socket.socket:
         """Asks for a worker, and returns the parent's end of the line to it."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = _pair()
         with theirs, contextlib.suppress(ConnectionError):  # a dead starter is seen by reports()
             order = starter.ORDER.pack(starter.START, birth)
             socket.send_fds(self._control, [order], [theirs.fileno()], starter_flags())
@@ -86,6 +87,7 @@ class Launch:
 
         Raises:
             EOFError: the starter is gone.
+            OSError: the system has no process for a worker.
             WorkerError: something that was to be imported cannot be.
         """
         try:
@@ -109,6 +111,8 @@ class Launch:
                 break
             text = self._text[size : size + length].decode()
             self._text = self._text[size + length :]
+            if kind == starter.NO_PROCESS:
+                raise OSError(text)
             if kind == starter.NO_IMPORT:
                 raise WorkerError(
                     f"preload names {text}, which workers cannot import; expected modules of "
@@ -128,6 +132,14 @@ class Launch:
             self._control.close()
             if self._opened is not None:
                 self._opened.returncode = 0  # not ours to wait for
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    first, second = (end.detach() for end in socket.socketpair())
+    return (
+        socket.socket(fileno=above_standard(first)),
+        socket.socket(fileno=above_standard(second)),
+    )
 
 
 def starter_flags() -> int:
@@ -151,21 +163,27 @@ def _forked(ours: socket.socket, theirs: socket.socket, memory: int) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: who asks for it knows
-        process = os.fork()
+    # For the copy: a pool that replaces its starter lets go of its own there.
+    kept = above_standard(os.dup(memory))
+    process = -1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads: who asks knows
+            process = os.fork()
+    finally:
+        if process:
+            os.close(kept)
     if process:
         return process
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.setsid()
         ours.close()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
+        with contextlib.suppress(OSError):
+            os.close(0)  # main() puts the null device there
         for name in THREADS:
             os.environ.setdefault(name, "1")
-        starter.main(theirs.detach(), memory, parent, False)
+        starter.main(theirs.detach(), kept, parent, False)
     finally:
         os._exit(1)
 

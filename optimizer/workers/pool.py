@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from optimizer.errors import WorkerError
-from optimizer.workers import frames
+from optimizer.workers import frames, worker
 from optimizer.workers.crew import Crew, Flight
 from optimizer.workers.events import Event, PoolCounters
 from optimizer.workers.imported import modules_of
@@ -32,10 +32,13 @@ class WorkerPool:
     Each task ends in exactly one `Done` or `Failed`, whatever happens to workers; the death of one
     touches no task but its own. An event counts as told when `wait` has returned it: a
     KeyboardInterrupt out of any method leaves the pool as it was before or after the call, and
-    no event is lost. Workers end with this process, however it ends, and with a worker ends what
-    it started. Not thread-safe: one call at a time (a second one raises); a forked copy of this
-    process cannot use the pool. Where nothing is set, workers compute with one thread each (the
-    environment variables of OpenMP, the BLAS libraries and numba).
+    no event is lost. A handler of another signal may raise while `wait` sleeps; where it cuts off
+    a call half way the pool gives up, and says so at the next one.
+
+    Workers end with this process, however it ends, and with a worker ends what it started. Not
+    thread-safe: one call at a time (a second one raises); a forked copy of this process cannot use
+    the pool. Where nothing is set, workers compute with one thread each (the environment variables
+    of OpenMP, the BLAS libraries and numba).
 
     Workers are forked from a process of the pool's own that has imported what they need, and
     never run the main module: the function may be a lambda, a closure or defined in a notebook,
@@ -82,7 +85,13 @@ class WorkerPool:
         start_method: str | None = None,
     ) -> None:
         method = start_method or "forkserver"
-        _check(function, workers, warm_up, timeout_s, retries, method)
+        if worker.loading.is_set():
+            raise WorkerError(
+                "a module makes a WorkerPool when it is imported, and a worker imports it; "
+                "expected modules that can be imported; put the pool into a function or below "
+                '`if __name__ == "__main__":`'
+            )
+        _check(function, workers, data, warm_up, timeout_s, retries, method)
         settings = {
             "argv": list(sys.argv),
             "preload": [preload] if isinstance(preload, str) else list(preload),
@@ -130,21 +139,22 @@ class WorkerPool:
                 submitted); the pool is closed, or gave up.
         """
         start_s = time.perf_counter()
+        # Before the call is whole: this runs code of the caller, which may take long or raise.
+        body = frames.pack_named(payload, f"the payload of task {task}")
         with self._whole:
             self._check_open()
             if type(task) is not int or task not in _NUMBERS:
                 raise WorkerError(f"task {task!r} is no number; expected a 64-bit integer")
             if task in self._traffic.flights:
                 raise WorkerError(f"task {task} is in flight; expected each number once at a time")
-            flight = Flight(task, frames.pack_named(payload, f"the payload of task {task}"))
-            self._traffic.submit(flight)
+            self._traffic.submit(Flight(task, body))
             self._meter.transport_s += time.perf_counter() - start_s
 
     def wait(self, timeout_s: float | None = None) -> list[Event]:
         """The events since the last call; sleeps until there is one.
 
-        Returns an empty list when the time is up, when nothing is in flight, or when a signal
-        came whose handler raised nothing.
+        Returns an empty list when the time is up, when nothing is in flight, or when SIGINT
+        came and its handler raised nothing.
 
         Raises:
             WorkerDiedError: workers die at their start, again and again.
@@ -153,7 +163,11 @@ class WorkerPool:
                 are returned first.
         """
         with self._whole:
-            self._collect(math.inf if timeout_s is None else time.monotonic() + timeout_s)
+            start_s = time.perf_counter()
+            try:
+                self._collect(math.inf if timeout_s is None else time.monotonic() + timeout_s)
+            finally:
+                self._meter.transport_s += time.perf_counter() - start_s
         # Python looks for signals at calls and loops only: from here to the caller's own variable
         # there is none, so that what is taken out arrives.
         traffic = self._traffic
@@ -167,9 +181,9 @@ class WorkerPool:
         Raises:
             WorkerError: the content cannot be pickled (the task still waits); the pool is closed.
         """
+        body = frames.pack_named(content, f"the reply to task {task}")
         with self._whole:
             self._check_open()
-            body = frames.pack_named(content, f"the reply to task {task}")
             self._traffic.reply(task, body)
 
     def cancel(self, task: int) -> bool:
@@ -208,10 +222,21 @@ class WorkerPool:
     # --- within whole calls
 
     def _check_open(self) -> None:
+        self._check_whole()
         if self._broken is not None:
             raise self._broken
         if self._closed is not None:
             raise WorkerError(f"{self._closed}; expected an open one; make a new WorkerPool")
+
+    def _check_whole(self) -> None:
+        if self._whole.cut and self._closed is None:
+            self._break(
+                WorkerError(
+                    "a call of this pool was cut off half way by an exception that is not the "
+                    "pool's; expected handlers of signals other than SIGINT to raise nothing; make "
+                    "a new WorkerPool"
+                )
+            )
 
     def _end(self, timeout_s: float, why: str) -> None:
         if self._closed is None:
@@ -221,7 +246,7 @@ class WorkerPool:
             self._crew.close(timeout_s)
 
     def _collect(self, until_s: float) -> None:
-        start_s = time.perf_counter()
+        self._check_whole()
         while self._closed is None:
             found = self._sleep(until_s)
             try:
@@ -232,7 +257,6 @@ class WorkerPool:
                 break
             if time.monotonic() >= until_s:
                 break
-        self._meter.transport_s += time.perf_counter() - start_s
         if not self._traffic.events and self._broken is not None:
             raise self._broken
 
@@ -250,7 +274,8 @@ class WorkerPool:
             self._whole.waiting = False
         except Interrupted:
             self._whole.waiting = False
-        self._meter.transport_s -= time.perf_counter() - start_s
+        finally:
+            self._meter.transport_s -= time.perf_counter() - start_s
         return found
 
     def _break(self, fault: WorkerError | OSError) -> None:
@@ -258,6 +283,7 @@ class WorkerPool:
         self._end(0.0, "this pool gave up")
 
     def _forsake(self) -> None:
+        self._whole.let_go()
         self._whole = WholeCalls()
         self._closed = "this pool belongs to the process that made it"
         self._broken = WorkerError(
@@ -278,6 +304,7 @@ def _no_start(fault: OSError) -> WorkerError:
 def _check(
     function: object,
     workers: object,
+    data: object,
     warm_up: object,
     timeout_s: object,
     retries: object,
@@ -290,6 +317,8 @@ def _check(
         refuse("function", function, "one that takes a payload and a Task")
     if warm_up is not None and not callable(warm_up):
         refuse("warm_up", warm_up, "a function that takes the data, or None")
+    if data is not None and not isinstance(data, Mapping):
+        refuse("data", data, "a mapping of names to objects, or None")
     if type(workers) is not int or not 1 <= workers < PLACES:
         refuse("workers", workers, f"a whole number from 1 to {PLACES - 1:,}")
     if type(retries) is not int or retries < 0:

@@ -8,6 +8,7 @@ with the last of them, however they end.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import mmap
 import os
@@ -123,10 +124,23 @@ def _array(buffer: Any, dtype: Any, shape: tuple[int, ...], axes: tuple[int, ...
 def _nameless() -> int:
     if hasattr(os, "memfd_create"):
         with suppress(OSError):
-            return os.memfd_create("optimizer-workers")
+            return above_standard(os.memfd_create("optimizer-workers"))
     folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryFile(dir=folder) as file:
-        return os.dup(file.fileno())
+        return above_standard(os.dup(file.fileno()))
+
+
+def above_standard(descriptor: int) -> int:
+    """The same file by a number that no program takes for its input, output or errors.
+
+    A process that was started without one of those gives its number to the next file.
+    """
+    if descriptor > 2:
+        return descriptor
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(

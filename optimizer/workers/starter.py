@@ -29,7 +29,7 @@ ORDER = struct.Struct("<IQ")  # towards the starter: what, and which birth
 PLACES = 1 << 16  # births are numbered by turns of this many, so that each tells its place
 START, KILL = 0x4F565321, 0x4F565322
 REPORT = struct.Struct("<IQiI")  # from it: what, which birth, wait status, length of a text
-ENDED, NO_IMPORT = 0x4F565331, 0x4F565332
+ENDED, NO_IMPORT, NO_PROCESS = 0x4F565331, 0x4F565332, 0x4F565333
 
 _ASK_AFTER_PARENT_MS = 500  # only where the system cannot tell of its end
 _LAST_WAIT_S = 1.0  # for processes that were killed to be gone
@@ -46,12 +46,20 @@ def main(control: int, memory: int, parent: int, fresh: bool) -> None:
         fresh: each worker is a new interpreter, and not forked from this one.
     """
     try:
+        _fill_standard()
         with socket.socket(fileno=control) as line:
             Starter(line, memory, parent, fresh).run()
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(0)
+
+
+def _fill_standard() -> None:
+    # Else a line to the parent would get the number that a worker prints to.
+    while (nothing := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(nothing, True)
+    os.close(nothing)
 
 
 class Starter:
@@ -71,9 +79,11 @@ class Starter:
         settings = Placed(self._memory).load(("settings",))
         sys.argv[:] = settings["argv"]
         if not self._fresh:
+            worker.loading.set()
             self._import(settings["preload"], settings["perhaps"])
             gc.collect()
             gc.freeze()  # else the first collection of each worker would copy every page
+        self._hear_of_ends()
         try:
             self._serve()
         finally:
@@ -83,12 +93,16 @@ class Starter:
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.set_blocking(self._ring, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._ring, warn_on_full_buffer=False)
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of workers come here
         with contextlib.suppress(AttributeError, OSError):
             self._end_of_parent = os.pidfd_open(self._parent)
+
+    def _hear_of_ends(self) -> None:
+        # After the imports, which may set signals too; the parent may have had this one blocked.
+        os.set_blocking(self._ring, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._ring, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
 
     def _import(self, needed: Iterable[str], perhaps: Iterable[str]) -> None:
         for name in needed:
@@ -133,7 +147,12 @@ class Starter:
         return True
 
     def _start(self, birth: int, line: int) -> None:
-        process = os.fork()
+        try:
+            process = os.fork()
+        except OSError as fault:
+            os.close(line)
+            self._report(NO_PROCESS, text=str(fault))
+            return
         if process == 0:
             self._become_worker(birth, line)
         os.close(line)

@@ -72,7 +72,7 @@ class Traffic:
         if flight.asked or member is None or not member.asking:
             return  # for an attempt that is over
         member.asking = False
-        member.deadline_s = time.monotonic() + member.left_s
+        self._let_run(member, member.left_s)
         head = frames.DOWN.pack(frames.REPLY, flight.attempt, task, len(body))
         self._crew.send(member, head, body)
 
@@ -123,8 +123,13 @@ class Traffic:
             member.flight = flight
             member.heard = False
             member.since_s = time.monotonic()
-            member.deadline_s = member.since_s + self._timeout_s
+            self._let_run(member, self._timeout_s)
             self.running[flight.task] = member
+
+    def _let_run(self, member: Member, seconds: float) -> None:
+        member.left_s = seconds
+        member.deadline_s = time.monotonic() + seconds
+        member.moved_before = member.moved_bytes
 
     def _heard(self, member: Member, head: Any, body: memoryview) -> None:
         kind, _, task, _, started_s, seconds, cpu_s, peak_bytes = head
@@ -143,7 +148,7 @@ class Traffic:
             return
         member.heard = True
         if kind == frames.ASKED:
-            self._asked(member, flight, body)
+            self._asked(member, flight, body, seconds)
             return
         self._landed(member, flight)
         self._meter.ended(member.place, seconds, cpu_s)
@@ -161,17 +166,18 @@ class Traffic:
             event = Failed(task, raised, lines, place, seconds, attempt)
         self.events.append(event)
 
-    def _asked(self, member: Member, flight: Flight, body: memoryview) -> None:
+    def _asked(self, member: Member, flight: Flight, body: memoryview, seconds: float) -> None:
         try:
             content = pickle.loads(body)
         except Exception as fault:
             self._landed(member, flight, stop=True)
             error = _unreadable("question", flight.task, fault)
             seconds = time.monotonic() - member.since_s
+            self._meter.ended(member.place, seconds, 0.0)
             self._fail(member, flight, error, seconds)
             return
         member.asking = True
-        member.left_s = member.deadline_s - time.monotonic()
+        member.left_s -= seconds  # as the worker counts them: the parent may have been away
         member.deadline_s = math.inf
         flight.asked += 1
         self.events.append(Message(flight.task, content))
@@ -194,7 +200,9 @@ class Traffic:
         for member in self.running.values():
             if member.deadline_s > now_s:
                 continue
-            if member.inbox.begun:  # it is through, and its answer is coming in
+            if member.moved_bytes > member.moved_before:
+                # What it is to read or has written is still on its way, so this is no hang yet.
+                member.moved_before = member.moved_bytes
                 member.deadline_s = now_s + self._timeout_s
                 continue
             member.deadline_s = math.inf

@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -18,6 +19,10 @@ from typing import Any
 from optimizer.errors import WorkerError
 from optimizer.workers import frames
 from optimizer.workers.shared import Placed
+
+# While this process only loads what workers need. A module that makes a pool when it is imported
+# would make one in each of its own workers, and so on without end.
+loading = threading.Event()
 
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
@@ -52,7 +57,8 @@ class Task:
         """Sends a message to the parent and waits for the reply; from one thread at a time.
 
         Raises:
-            WorkerError: the content cannot be pickled, or the task is over.
+            WorkerError: the content cannot be pickled, the task is over, or this is another
+                process that the function started.
         """
         if self._ask is None:
             raise WorkerError(
@@ -74,6 +80,7 @@ class Worker:
         self._place = place
         self._placed = placed
         self._process = os.getpid()
+        self._resumed_s = 0.0  # when the function was called, or got its last reply
         self._scratch = memoryview(bytearray(frames.SCRATCH_BYTES))
         self._function: Callable[[Any, Task], Any]
         self._data: Mapping[str, Any] = {}
@@ -95,11 +102,13 @@ class Worker:
     def _prepare(self) -> None:
         _new_random_numbers()
         load = self._placed.load
+        loading.set()
         # Writable: what a function carries along is its own, as after a plain pickle.
         self._function = load(("function",), writable=True)
         keys = [key for key in self._placed.keys() if key[0] == "data"]  # noqa: SIM118 - no dict
         self._data = MappingProxyType({key[1]: load(key) for key in keys})
         warm_up = load(("warm_up",), writable=True)
+        loading.clear()
         if warm_up is not None:
             warm_up(self._data)
 
@@ -107,6 +116,7 @@ class Worker:
         task = Task(number, attempt, self._place, self._data, self._ask)
         kind, answer = frames.RETURNED, b""
         started_s, cpu_s, clock_s = time.time(), time.process_time(), time.perf_counter()
+        self._resumed_s = clock_s
         try:
             payload = pickle.loads(body)
             result = self._function(payload, task)
@@ -122,13 +132,19 @@ class Worker:
         self._send(kind, number, answer, started_s, seconds, cpu_s)
 
     def _ask(self, number: int, content: Any) -> Any:
-        self._send(
-            frames.ASKED, number, frames.pack_named(content, f"the question of task {number}")
-        )
+        if os.getpid() != self._process:
+            raise WorkerError(
+                f"a process that task {number} started asks; expected questions of the task's own "
+                "process only; hand them over to it"
+            )
+        question = frames.pack_named(content, f"the question of task {number}")
+        seconds = time.perf_counter() - self._resumed_s
+        self._send(frames.ASKED, number, question, seconds=seconds)
         try:
             _, body = frames.read_whole(self._line, self._scratch, frames.DOWN)
         except (EOFError, ConnectionError):
             end_process(0)
+        self._resumed_s = time.perf_counter()
         return pickle.loads(body)
 
     def _send(

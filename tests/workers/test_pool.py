@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from worker_counts import ends, gather, until
+from worker_counts import nothing_is_left as nothing_is_left  # after each test
 from worker_tasks import Locked, Stubborn, act, warm, warm_raises
 
 from optimizer.errors import RemoteError, SharedDataError, WorkerError
@@ -178,6 +179,18 @@ def test_a_question_that_cannot_travel_fails_its_task(pool: WorkerPool) -> None:
     assert "the question of task 2 (of type lock) cannot be pickled" in str(event.error)
 
 
+def test_a_question_that_cannot_be_read_here_fails_its_task() -> None:
+    with WorkerPool(act, workers=1) as pool:
+        (failed,) = ends(pool, [("unreadable_question", os.getpid())])
+        assert "the question of task 0 cannot be read in the parent: Look" in str(failed.error)
+        assert pool.counters.tasks == 1
+
+
+def test_only_the_tasks_own_process_asks(pool: WorkerPool) -> None:
+    (done,) = ends(pool, [("ask_from_a_copy",)])
+    assert done.result.startswith("a process that task 0 started asks; expected questions of")
+
+
 def test_counters_count(pool: WorkerPool) -> None:
     before = pool.counters
     ends(pool, [("nap", 0.01), ("raises", ValueError, "x")])
@@ -200,6 +213,7 @@ def test_counters_count(pool: WorkerPool) -> None:
         ({"timeout_s": float("nan")}, "timeout_s is nan"),
         ({"start_method": "threads"}, "start_method is 'threads'; expected one of forkserver"),
         ({"warm_up": 3}, "warm_up is 3"),
+        ({"data": [3]}, "data is [3]; expected a mapping of names to objects"),
     ],
 )
 def test_arguments_that_make_no_sense(arguments: dict[str, Any], line: str) -> None:
@@ -255,8 +269,7 @@ def test_a_result_that_cannot_be_read_here_fails_its_task() -> None:
         class OnlyThere:
             def __reduce__(self) -> Any:
                 return exec, (
-                    "raise LookupError('not here') if __import__('os').getpid() == "
-                    f"{payload} else None",
+                    f"if __import__('os').getpid() == {payload}: raise LookupError('not here')",
                 )
 
         return OnlyThere()
@@ -294,7 +307,7 @@ def test_a_second_call_at_a_time_is_refused() -> None:
         came: list[int] = []
         thread = threading.Thread(target=lambda: came.append(len(gather(pool, 1))))
         thread.start()
-        until(pool._whole._lock.locked, "the thread waiting")
+        until(lambda: bool(pool._whole._held), "the thread waiting")
         with pytest.raises(WorkerError, match="in the middle of another call"):
             pool.submit(2, ("double", 1))
         thread.join()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from worker_counts import alive, descendants, ends, gather, until
+from worker_counts import nothing_is_left as nothing_is_left  # after each test
 from worker_tasks import act, warm_dies, warm_leaves
 
 from optimizer.errors import TaskTimeoutError, WorkerDiedError, WorkerError
@@ -17,7 +19,9 @@ from optimizer.workers.events import Done, Failed, Message
 from optimizer.workers.pool import WorkerPool
 
 
-@pytest.mark.parametrize("name", ["kill_self", "half_a_message", "nonsense", "close_all"], ids=str)
+@pytest.mark.parametrize(
+    "name", ["kill_self", "half_a_message", "endless_answer", "nonsense", "close_all"], ids=str
+)
 def test_a_lost_task_is_tried_again(name: str) -> None:
     with WorkerPool(act, workers=2, retries=2) as pool:
         events = ends(pool, [("double", 1), (name, 3), *[("double", n) for n in range(40)]])
@@ -56,6 +60,42 @@ def test_a_worker_that_hangs_is_replaced() -> None:
         assert never.seconds >= 0.3
         assert fine.result == 2
         assert (pool.counters.timed_out, pool.counters.died) == (3, 0)
+
+
+def test_half_an_answer_is_a_hang_too() -> None:
+    with WorkerPool(act, workers=1, timeout_s=0.2) as pool:
+        assert ends(pool, [("half_an_answer", 2)])[0].result == 2
+        assert pool.counters.timed_out == 1
+
+
+def test_a_task_that_waited_for_the_parent_is_not_late() -> None:
+    with WorkerPool(act, workers=1, timeout_s=0.6, retries=0) as pool:
+        ends(pool, [("double", 1)])
+        pool.submit(0, ("length", b"z" * 5_000_000))  # more than the line takes
+        time.sleep(0.8)
+        (done,) = gather(pool, 1)
+        assert isinstance(done, Done)
+
+
+def test_a_question_that_waited_for_the_parent_costs_no_time() -> None:
+    with WorkerPool(act, workers=1, timeout_s=0.6, retries=0) as pool:
+        ends(pool, [("double", 1)])
+        pool.submit(0, ("ask_then_wait", 0.1))
+        time.sleep(0.8)
+        assert gather(pool, 1) == [Message(0, "late?")]
+        pool.reply(0, "no")
+        (done,) = gather(pool, 1)
+        assert isinstance(done, Done)
+
+
+def test_the_time_before_a_question_counts() -> None:
+    with WorkerPool(act, workers=1, timeout_s=0.6, retries=0) as pool:
+        pool.submit(0, ("nap_ask_nap", 0.4))
+        assert isinstance(gather(pool, 1)[0], Message)
+        pool.reply(0, "on")
+        (failed,) = gather(pool, 1)
+        assert isinstance(failed, Failed)
+        assert type(failed.error) is TaskTimeoutError
 
 
 def test_a_stopped_worker_hangs_too() -> None:
@@ -113,8 +153,9 @@ def test_workers_that_die_at_their_start_are_given_up(warm_up: Any, how: str) ->
             pool.wait(0)
 
 
-def test_the_starter_can_be_replaced_too() -> None:
-    with WorkerPool(act, workers=2, retries=3) as pool:
+@pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
+def test_the_starter_can_be_replaced_too(method: str) -> None:
+    with WorkerPool(act, workers=2, retries=3, start_method=method) as pool:
         pids = [event.result for event in ends(pool, [("process",), ("process",)])]
         pool.submit(0, ("nap", 0.2))
         pool.wait(0.05)
@@ -254,3 +295,49 @@ def test_other_ways_to_start(method: str) -> None:
         pids = [event.result for event in ends(pool, [("process",)] * 20)]
         assert os.getpid() not in pids
     assert not any(alive(pid) for pid in pids)
+
+
+def test_deaths_are_heard_of_where_the_parent_blocks_their_signal() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
+    try:
+        with WorkerPool(act, workers=1) as pool:
+            assert ends(pool, [("kill_self", 2)])[0].result == 2
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_deaths_are_heard_of_whatever_an_import_does_to_their_signal(tmp_path: Path) -> None:
+    (tmp_path / "module_of_signals.py").write_text(
+        "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nsignal.set_wakeup_fd(-1)\n",
+        encoding="utf-8",
+    )
+    before = list(sys.path)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with WorkerPool(act, workers=1, preload=["module_of_signals"]) as pool:
+            assert ends(pool, [("kill_self", 2)])[0].result == 2
+    finally:
+        sys.path[:] = before
+
+
+def test_a_system_without_a_free_process_is_told() -> None:
+    def warm_up(data: Any) -> None:
+        raise AssertionError("no worker was to be there")
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Only the starter has this: nothing else is to be without processes.
+        patch.setattr("optimizer.workers.starter.interpreter", starter_without_processes)
+        pool = WorkerPool(act, workers=2, warm_up=warm_up)
+    with pool:
+        pool.submit(0, ("double", 1))
+        with pytest.raises(WorkerError, match=r"a worker could not be started \(.*no process left"):
+            gather(pool, 1)
+
+
+def starter_without_processes(path: list[str], module: str, call: str) -> list[str]:
+    code = (
+        f"import os, sys; sys.path[:] = {path!r}\n"
+        "def fork(): raise BlockingIOError(11, 'no process left')\n"
+        f"os.fork = fork\nfrom optimizer.workers import {module}; {call}"
+    )
+    return [sys.executable, "-c", code]

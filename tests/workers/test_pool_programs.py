@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -11,9 +12,11 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worker_counts import alive, descendants, ends, gather, until
+from worker_counts import nothing_is_left as nothing_is_left  # after each test
 from worker_tasks import act
 
 from optimizer.errors import WorkerError
@@ -208,6 +211,123 @@ def test_a_handler_that_only_notes_ends_the_wait() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+class Rung(BaseException):
+    """What the handler of a user's alarm raises."""
+
+
+def raise_rung(*_: object) -> None:
+    raise Rung
+
+
+def test_an_alarm_that_raises_ends_a_wait_and_nothing_else() -> None:
+    before = signal.signal(signal.SIGALRM, raise_rung)
+    try:
+        with WorkerPool(act, workers=1) as pool:
+            ends(pool, [("double", 1)])
+            pool.submit(0, ("nap", 0.3))
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Rung):
+                pool.wait(50)
+            assert 0 <= pool.counters.transport_s < 50
+            with pytest.raises(KeyboardInterrupt):  # noted, and told when the call is whole
+                interrupted_submit(pool, 1)
+            assert all(isinstance(event, Done) for event in gather(pool, 2))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def interrupted_submit(pool: WorkerPool, task: int) -> None:
+    """SIGINT comes just before the task is handed out."""
+    submit = pool._traffic.submit
+
+    def interrupt(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        submit(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool._traffic, "submit", interrupt)
+        pool.submit(task, ("double", 1))
+
+
+class Interrupts:
+    """SIGINT comes while this is pickled."""
+
+    def __reduce__(self) -> tuple[type[tuple[Any, ...]], tuple[tuple[str, int]]]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return tuple, (("double", 1),)
+
+
+def test_ctrl_c_does_not_wait_for_a_payload() -> None:
+    with WorkerPool(act, workers=1) as pool:
+        with pytest.raises(KeyboardInterrupt):
+            pool.submit(0, Interrupts())
+        assert pool.idle == 1  # nothing was submitted, and the pool is whole
+        assert ends(pool, [("double", 1)])[0].result == 2
+
+
+def test_a_call_cut_off_half_way_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with WorkerPool(act, workers=1) as pool:
+        pool.submit(0, ("double", 1))
+        with monkeypatch.context() as patch:
+            patch.setattr(pool._traffic, "turn", raise_rung)
+            with pytest.raises(Rung):
+                pool.wait(50)
+        for call in (pool.wait, lambda: pool.submit(1, 1)):
+            with pytest.raises(WorkerError, match="a call of this pool was cut off half way"):
+                call()
+
+
+def test_alarms_that_raise_at_any_moment_leave_a_pool_that_closes() -> None:
+    pick = random.Random(3)
+    handler = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGALRM, raise_rung)
+    rung = 0
+    gc.disable()  # what a handler raises within its callbacks is lost
+    try:
+        for _ in range(25):
+            with WorkerPool(act, workers=1) as pool:
+                ends(pool, [("double", 1)])
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, pick.uniform(1e-4, 1e-2))
+                    for number in range(100_000):
+                        pool.submit(number, ("double", 1))
+                        pool.wait(0)
+                except Rung:
+                    rung += 1
+            assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        gc.enable()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert rung == 25
+
+
+def test_a_copy_made_while_another_thread_waits_has_its_own_ctrl_c() -> None:
+    codes: list[int] = []
+
+    def fork(pool: WorkerPool) -> None:
+        until(lambda: pool._whole.waiting, "the main thread waiting")
+        copy = os.fork()
+        if copy == 0:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
+            except KeyboardInterrupt:
+                os._exit(3)
+            finally:
+                os._exit(1)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]))
+
+    with WorkerPool(act, workers=1) as pool:
+        ends(pool, [("double", 1)])
+        pool.submit(0, ("nap", 0.5))
+        thread = threading.Thread(target=fork, args=(pool,))
+        thread.start()
+        assert len(gather(pool, 1)) == 1
+        thread.join()
+    assert codes == [3]
+
+
 def test_the_handler_is_as_it_was() -> None:
     before = signal.getsignal(signal.SIGINT)
     with WorkerPool(act, workers=1) as pool:
@@ -268,3 +388,62 @@ def test_two_pools_side_by_side_and_one_within() -> None:
         assert isinstance(outer, Done)
         assert isinstance(plain, Done)
         assert (outer.result, plain.result) == (42, 8)
+
+
+@pytest.mark.parametrize("method", ["forkserver", "fork"])
+@pytest.mark.parametrize("closed", ["0", "1", "2", "0, 1, 2"])
+def test_a_program_without_standard_streams(tmp_path: Path, closed: str, method: str) -> None:
+    """The numbers of the missing ones must not be those of what the pool opens."""
+    running = program(
+        tmp_path,
+        f"""
+        import os
+        from optimizer.workers.pool import WorkerPool
+
+        for number in ({closed},):
+            os.close(number)
+
+        def objective(payload, task):
+            os.system("echo from a program that this one starts")
+            return payload + sum(task.data["x"])
+
+        pool = WorkerPool(objective, workers=1, data={{"x": bytes(100)}}, start_method={method!r})
+        with pool:
+            pool.submit(0, 14)
+            events = pool.wait(50)
+            pool.submit(1, 15)
+            events += pool.wait(50)
+        answer = os.open("answer", os.O_WRONLY | os.O_CREAT)
+        os.write(answer, repr([event.result for event in events]).encode())
+        os._exit(0)
+        """,
+    )
+    assert outcome(running)[0] == 0
+    assert (tmp_path / "answer").read_text(encoding="utf-8") == "[14, 15]"
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_a_module_that_makes_a_pool_when_imported_is_told(tmp_path: Path, method: str) -> None:
+    """Its workers would import it and make one each, whose workers would, and so on."""
+    (tmp_path / "study_module.py").write_text(
+        textwrap.dedent(f"""
+        from optimizer.workers.pool import WorkerPool
+
+        with open("imports", "a") as file:
+            file.write(".")
+        with open("imports") as file:
+            assert len(file.read()) < 20
+
+        def objective(payload, task):
+            return payload
+
+        with WorkerPool(objective, workers=1, start_method={method!r}) as pool:
+            pool.submit(0, 14)
+            print(pool.wait(50))
+        """),
+        encoding="utf-8",
+    )
+    code, out, err = outcome(program(tmp_path, "import study_module\n"))
+    assert (code, out) == (1, "")
+    assert "a worker could not start: WorkerError: a module makes a WorkerPool when it is" in err
+    assert (tmp_path / "imports").read_text(encoding="utf-8") in ("..", "...")

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 from worker_counts import descendants
+from worker_counts import nothing_is_left as nothing_is_left  # after each test
 from worker_tasks import act
 
 from optimizer.workers.events import Done

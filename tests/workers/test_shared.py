@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped,unused-ignore] # ships no types
 import pytest
+from worker_counts import nothing_is_left as nothing_is_left  # after each test
 
 from optimizer.errors import SharedDataError, WorkerError
 from optimizer.workers.shared import ALIGNMENT_BYTES, Placed, place

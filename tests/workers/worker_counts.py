@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from optimizer.workers.events import Event
 from optimizer.workers.pool import WorkerPool
 
+SHARED = Path("/dev/shm")
 PATIENCE_S = 60.0  # on a machine that pauses; nothing here takes a second elsewhere
 
 
@@ -81,3 +84,16 @@ def descriptors() -> dict[str, str]:
         except OSError:
             continue
     return found
+
+
+@pytest.fixture(name="_nothing_is_left", autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """After each test: no process, descriptor or file in shared memory more than before."""
+    processes = descendants(os.getpid())
+    opened = descriptors()
+    files = set(SHARED.iterdir())
+    yield
+    until(lambda: descendants(os.getpid()) <= processes, "every process of the test gone")
+    left = {key: value for key, value in descriptors().items() if opened.get(key) != value}
+    assert left == {}
+    assert {path for path in set(SHARED.iterdir()) - files if "optimizer" in path.name} == set()

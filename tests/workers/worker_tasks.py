@@ -73,6 +73,54 @@ def half_a_message(task: Task, until_attempt: int) -> int:
     return task.attempt
 
 
+def half_an_answer(task: Task, until_attempt: int) -> int:
+    """Writes the start of an answer, and no more."""
+    if task.attempt < until_attempt:
+        assert task._ask is not None
+        line = task._ask.__self__._line  # type: ignore[attr-defined]
+        from optimizer.workers import frames
+
+        line.sendall(frames.UP.pack(frames.RETURNED, 0, task.number, 999, 0, 0, 0, 0) + b"x")
+        time.sleep(60)
+    return task.attempt
+
+
+def endless_answer(task: Task, until_attempt: int) -> int:
+    """Announces an answer that no memory holds."""
+    if task.attempt < until_attempt:
+        assert task._ask is not None
+        line = task._ask.__self__._line  # type: ignore[attr-defined]
+        from optimizer.workers import frames
+
+        line.sendall(frames.UP.pack(frames.RETURNED, 0, task.number, 2**64 - 1, 0, 0, 0, 0))
+        time.sleep(60)
+    return task.attempt
+
+
+def ask_from_a_copy(task: Task) -> str:
+    """What comes of a question of a copy of the process."""
+    heard, tell = os.pipe()
+    copy = os.fork()
+    if copy == 0:
+        try:
+            task.ask("from a copy")
+        except Exception as error:
+            os.write(tell, str(error).encode())
+        os._exit(0)
+    os.close(tell)
+    os.waitpid(copy, 0)
+    with os.fdopen(heard) as file:
+        return file.read()
+
+
+def unreadable_question(task: Task, parent: int) -> Any:
+    class OnlyHere:
+        def __reduce__(self) -> Any:
+            return exec, (f"if __import__('os').getpid() == {parent}: raise LookupError('no')",)
+
+    return task.ask(OnlyHere())
+
+
 def nonsense(task: Task, until_attempt: int) -> int:
     """Writes what is no message over the line."""
     if task.attempt < until_attempt:
@@ -133,6 +181,13 @@ def ask_then_wait(task: Task, seconds: float) -> Any:
     return answer
 
 
+def nap_ask_nap(task: Task, seconds: float) -> Any:
+    time.sleep(seconds)
+    answer = task.ask("now?")
+    time.sleep(seconds)
+    return answer
+
+
 def process(task: Task) -> int:
     return os.getpid()
 
@@ -184,9 +239,11 @@ def inner_pool(task: Task, value: int) -> int:
 ACTS: dict[str, Any] = {
     function.__name__: function
     for function in (
-        double, seen, raises, leave, kill_self, half_a_message, nonsense, close_all, nap,
-        hang_once, large, length, no_pickle, ask, no_question, ask_and_die, ask_then_wait, process,
-        environment, numbers, loaded, fork_and_return, start_sleepers, touch, total, inner_pool,
+        double, seen, raises, leave, kill_self, half_a_message, half_an_answer,
+        endless_answer, ask_from_a_copy, unreadable_question, nonsense, close_all, nap,
+        hang_once, large, length, no_pickle, ask, no_question, ask_and_die, ask_then_wait,
+        nap_ask_nap, process, environment, numbers, loaded, fork_and_return,
+        start_sleepers, touch, total, inner_pool,
     )
 }  # fmt: skip
 

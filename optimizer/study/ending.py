@@ -1,0 +1,135 @@
+"""How a trial ends: what is told, and what is logged, as Optuna's own loop does it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.study._tell import _tell_with_warning
+from optuna.trial import TrialState
+
+from optimizer.study.duplicates import SERVED_OF, VALUE, Values
+from optimizer.study.fidelity import FRACTION, PARTIAL
+from optimizer.study.jobs import Job
+
+TRACEBACK = "optimizer:traceback"
+"""User attribute of a failed trial: the traceback, as text."""
+LONGEST_TRACEBACK = 10_000
+"""Characters kept of a traceback, its last ones."""
+
+# A child of Optuna's logger: `optuna.logging.set_verbosity` counts here too.
+logger = optuna.logging.get_logger("optuna.velocity")
+
+
+def feasible(value: Any, directions: int) -> Values | str:
+    """The values of a trial, or what is wrong with them; in Optuna's words."""
+    values = value if isinstance(value, Sequence) else [value]
+    numbers, faults = [], []
+    for one in values:
+        try:
+            number = float(one)
+        except (ValueError, TypeError):
+            faults.append(f"The value {one!r} could not be cast to float")
+            continue
+        if math.isnan(number):
+            faults.append(f"The value {one} is not acceptable")
+        numbers.append(number)
+    if faults:
+        return "; ".join(faults)
+    if len(numbers) != directions:
+        return (
+            f"The number of the values {len(numbers)} did not match the number of the objectives "
+            f"{directions}"
+        )
+    return tuple(numbers)
+
+
+class Ending:
+    """Tells trials of one study, and logs what Optuna would log.
+
+    Args:
+        study: whose trials are told.
+        quiet: whether ends of trials that went well are not logged: a progress line shows them.
+    """
+
+    def __init__(self, study: optuna.Study, *, quiet: bool) -> None:
+        self._study = study
+        self._logs = not quiet
+        self._directions = len(study.directions)
+
+    def complete(self, job: Job, values: Values) -> None:
+        """Tell its values."""
+        given = values[0] if len(values) == 1 else list(values)
+        self._tell(job, TrialState.COMPLETE, given)
+        if self._logs and logger.isEnabledFor(logging.INFO):
+            shown = f"value: {values[0]}" if len(values) == 1 else f"values: {list(values)}"
+            logger.info(
+                f"Trial {job.number} finished with {shown} and parameters: {job.trial.values}."
+                f"{self._best()}"
+            )
+
+    def pruned(self, job: Job, message: str) -> None:
+        """Tell that it was pruned."""
+        self._tell(job, TrialState.PRUNED)
+        if self._logs:
+            logger.info("Trial %d pruned. %s", job.number, message)
+
+    def partial(self, job: Job) -> None:
+        """Tell that it was evaluated on a part of the data only."""
+        assert job.partial is not None  # else it would be complete
+        fraction, value = job.partial
+        if not job.trial.reported and self._directions == 1:
+            job.trial.report(value, round(100 * fraction))
+        job.trial.set_user_attr(FRACTION, fraction)
+        job.trial.set_user_attr(PARTIAL, value)
+        self._tell(job, TrialState.PRUNED)
+        if self._logs:
+            logger.info(
+                "Trial %d has value %r on %.0f%% of the data, and ends there.",
+                job.number, value, 100 * fraction,
+            )  # fmt: skip
+
+    def note_partial(self, job: Job) -> None:
+        """Keep what a trial that is complete had on a part of the data."""
+        if job.partial is not None:
+            job.trial.set_user_attr(FRACTION, job.partial[0])
+            job.trial.set_user_attr(PARTIAL, job.partial[1])
+
+    def served(self, job: Job, number: int, values: Values) -> None:
+        """Tell that the point has a value already: FAIL, for samplers must not count it twice."""
+        value = values[0] if len(values) == 1 else list(values)
+        job.trial.set_user_attr(SERVED_OF, number)
+        job.trial.set_user_attr(VALUE, value)
+        self._tell(job, TrialState.FAIL)
+        if self._logs and logger.isEnabledFor(logging.INFO):
+            shown = f"{value:.6f}" if isinstance(value, float) else str(value)
+            logger.info(f"Trial {job.number}: Using cached value {shown} for duplicate parameters")
+
+    def failed(self, job: Job, why: str, traceback: str = "", value: Any = None) -> None:
+        """Tell that it failed; the traceback is kept."""
+        if traceback:
+            job.trial.set_user_attr(TRACEBACK, traceback[-LONGEST_TRACEBACK:])
+        self._tell(job, TrialState.FAIL)
+        logger.warning(
+            f"Trial {job.number} failed with parameters: {job.trial.values} because of the "
+            f"following error: {why}." + (f"\n{traceback.rstrip()}" if traceback else "")
+        )
+        logger.warning("Trial %d failed with value %r.", job.number, value)
+
+    def abandoned(self, job: Job) -> None:
+        """Tell that it was interrupted."""
+        self._tell(job, TrialState.FAIL)
+        logger.warning("Trial %d was interrupted and failed.", job.number)
+
+    def _tell(self, job: Job, state: TrialState, values: Any = None) -> None:
+        _tell_with_warning(self._study, job.trial, values, state, suppress_warning=True)
+
+    def _best(self) -> str:
+        try:
+            best = self._study._storage.get_best_trial(self._study._study_id)
+        except (ValueError, RuntimeError):  # none yet, or several objectives
+            return ""
+        return f" Best is trial {best.number} with value: {best.value}."

@@ -1,0 +1,114 @@
+"""The three kinds of objectives, and how each is called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from optimizer.errors import ObjectiveError
+from optimizer.study.context import Context
+
+Kind = Literal["params", "context", "trial"]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call of an objective ended, unless it raised an error.
+
+    Attributes:
+        value: what it returned; None where it was pruned.
+        pruned: what `TrialPruned` said, None where it was not raised.
+        changes: what the trial was told meanwhile and its study does not know yet.
+    """
+
+    value: Any = None
+    pruned: str | None = None
+    changes: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+def kind_of(objective: Any, has_space: bool) -> Kind:
+    """How an objective is called, by its signature.
+
+    Two positional arguments without a default: parameters and context. One: a trial where its
+    name is `trial`, or its annotation an Optuna trial, or no space is given; else parameters.
+
+    Raises:
+        ObjectiveError: it cannot be called so, or takes parameters without a space.
+    """
+    if not callable(objective):
+        raise ObjectiveError(
+            f"found the objective {objective!r}, expected something that can be called: "
+            "objective(params), objective(params, context) or objective(trial)."
+        )
+    try:
+        parameters = list(inspect.signature(objective).parameters.values())
+    except (TypeError, ValueError):  # of C, without a signature
+        return "params" if has_space else "trial"
+    taken = [one for one in parameters if one.kind in _POSITIONAL]
+    needed = [one for one in taken if one.default is one.empty]
+    more = any(
+        one.kind is inspect.Parameter.KEYWORD_ONLY and one.default is one.empty
+        for one in parameters
+    )
+    variable = any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters)
+    if more or len(needed) > 2 or not (taken or variable):
+        raise ObjectiveError(
+            f"found the objective {inspect.signature(objective)}, expected one or two positional "
+            "arguments: (params), (params, context) or (trial); bind the others, for example by "
+            "functools.partial."
+        )
+    if _takes_context(taken, needed):
+        _require_space(has_space, "objective(params, context)")
+        return "context"
+    if not has_space or (taken and _is_trial(taken[0])):
+        if taken and taken[0].name in ("params", "parameters"):
+            _require_space(has_space, "objective(params)")
+        return "trial"
+    return "params"
+
+
+def _takes_context(taken: list[inspect.Parameter], needed: list[inspect.Parameter]) -> bool:
+    if len(needed) == 2:
+        return True
+    return len(taken) > 1 and taken[1].name == "context"
+
+
+def _is_trial(parameter: inspect.Parameter) -> bool:
+    annotation = parameter.annotation
+    if annotation is not parameter.empty:
+        name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+        name = name.strip("'\"").split(".")[-1]
+        if name in ("Trial", "BaseTrial", "FrozenTrial", "FixedTrial"):
+            return True
+        if name in ("dict", "Mapping", "Params", "MutableMapping") or "[" in name:
+            return False
+    return parameter.name in ("trial", "_trial")
+
+
+def _require_space(has_space: bool, form: str) -> None:
+    if not has_space:
+        raise ObjectiveError(
+            f"found {form} and no space, expected the space of its parameters as the second "
+            "argument of optimize; or write objective(trial)."
+        )
+
+
+def call(
+    objective: Callable[..., Any],
+    kind: Kind,
+    trial: Any,
+    params: Mapping[str, Any],
+    data: Mapping[str, Any],
+    fraction: float,
+) -> Any:
+    """Call the objective with what it takes; what it returns."""
+    if kind == "trial":
+        return objective(trial)
+    given = dict(params)
+    if kind == "params":
+        return objective(given)
+    return objective(given, Context(trial, given, data, fraction))

@@ -1,0 +1,56 @@
+"""The demonstration's objective: whole, and on a part of the data."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optimizer import SearchSpace
+from optimizer.efficiency import part
+from optimizer.study import demo
+
+POINT = {
+    "lookback_months": 6,
+    "skip_months": 1,
+    "holdings": 5,
+    "side": "long",
+    "exposure": 1.0,
+}
+
+
+def value(data: Any, **other: Any) -> float:
+    return demo.objective(POINT | other, SimpleNamespace(data=data))
+
+
+def test_the_space() -> None:
+    space = SearchSpace(demo.SPACE)
+    assert set(space) == set(POINT)
+    assert space.size() == 2_400
+
+
+def test_values() -> None:
+    data = demo.market()
+    assert 0.05 < value(data) < 0.5
+    assert value(data, side="long-short") != value(data)
+    assert value(data, exposure=0.5) < value(data)
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.3, 0.6])
+def test_on_a_part_of_the_data(fraction: float) -> None:
+    data = demo.market()
+    cut = part(data, fraction)
+    assert len(cut["close"]) == len(cut["is_month_end"]) < len(data["close"])
+    for corner in ({"lookback_months": 12}, {"lookback_months": 1, "holdings": 1}):
+        assert np.isfinite(value(cut, **corner))
+
+
+def test_the_part_knows_nothing_of_what_comes_later() -> None:
+    data = demo.market()
+    later = {name: item.copy() for name, item in data.items()}
+    cut = part(data, 0.3)
+    later["close"][len(cut["close"]) :] *= 0.5
+    assert value(part(later, 0.3)) == value(cut)
+    assert value(later) != value(data)

@@ -1,0 +1,207 @@
+"""Evaluations on parts of the data: the best value is always one on all of them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+
+import optimizer
+from optimizer.efficiency import EfficiencyConfig
+from optimizer.sampling.enumeration import CapWarning
+from optimizer.study.evaluations import StoredEvaluations
+from optimizer.study.fidelity import FRACTION, PARTIAL
+
+FLOAT = {"x": {"type": "float", "min": -5, "max": 5}}
+SMALL = {"n": {"type": "int", "min": 0, "max": 7}}
+DATA = {"a": np.ones(50)}
+
+
+def config(**fields: Any) -> EfficiencyConfig:
+    return EfficiencyConfig(**{"enable_parallel_processing": False, **fields})
+
+
+@settings(max_examples=25)
+@given(
+    first=st.sampled_from([0.1, 0.3, 0.5, 0.9]),
+    adaptive=st.booleans(),
+    maximize=st.booleans(),
+    bonus=st.floats(-50, 50),
+    n_trials=st.integers(1, 35),
+    duplicates=st.sampled_from(["serve", "resample", "evaluate"]),
+    finite=st.booleans(),
+    seed=st.integers(0, 5),
+)
+def test_the_best_value_is_one_on_all_data(
+    first: float,
+    adaptive: bool,
+    maximize: bool,
+    bonus: float,
+    n_trials: int,
+    duplicates: Any,
+    finite: bool,
+    seed: int,
+) -> None:
+    full: list[float] = []
+
+    def objective(params: dict[str, Any], context: Any) -> float:
+        assert len(context.data["a"]) == math.ceil(50 * context.fraction - 1e-6)
+        (value,) = params.values()
+        if context.fraction < 1.0:
+            return float(value) + bonus  # better or worse than any value on all data
+        full.append(float(value))
+        return float(value)
+
+    with warnings.catch_warnings(action="ignore", category=CapWarning):
+        result = optimizer.optimize(
+            objective,
+            SMALL if finite else FLOAT,
+            n_trials=n_trials,
+            data=DATA,
+            seed=seed,
+            mode=config(subsample_fraction=first, adaptive_subsampling=adaptive),
+            direction="maximize" if maximize else "minimize",
+            duplicates=duplicates,
+        )
+    assert full
+    assert result.best_value == (max(full) if maximize else min(full))
+    for trial in result.study.trials:
+        if trial.state == TrialState.COMPLETE:
+            assert trial.value == next(iter(trial.params.values()))
+    assert "RUNNING" not in {trial.state.name for trial in result.study.trials}
+
+
+def test_a_part_is_kept_with_the_trial_and_counts_as_pruned() -> None:
+    def objective(params: dict[str, Any], context: Any) -> float:
+        return float(params["x"] ** 2 - (1.0 - context.fraction))
+
+    result = optimizer.optimize(
+        objective, FLOAT, n_trials=30, mode=config(subsample_fraction=0.5), data=DATA, seed=1
+    )
+    partial = [trial for trial in result.study.trials if trial.state == TrialState.PRUNED]
+    assert result.run.subsampled == len(partial) > 0
+    for trial in partial:
+        value = trial.params["x"] ** 2 - 0.5
+        assert trial.user_attrs == {FRACTION: 0.5, PARTIAL: pytest.approx(value)}
+        assert trial.intermediate_values == {50: pytest.approx(value)}
+
+
+def test_by_number_the_early_ones_are_promoted_at_the_end() -> None:
+    fractions = []
+
+    def objective(params: dict[str, Any], context: Any) -> float:
+        fractions.append(context.fraction)
+        return abs(float(params["x"]))
+
+    result = optimizer.optimize(
+        objective, FLOAT, n_trials=40, mode=config(adaptive_subsampling=False), data=DATA, seed=1
+    )
+    assert fractions == [0.3] * 20 + [0.6] * 18 + [1.0] * 2
+    assert len(result.study.trials) == 40
+    seen = [abs(trial.params["x"]) for trial in result.study.trials]
+    assert result.best_value == min(seen[:38])
+
+
+def test_a_run_that_ends_by_time_has_a_full_value_all_the_same() -> None:
+    def objective(params: dict[str, Any], context: Any) -> float:
+        if context.number == 3:
+            context_study.stop()
+        return abs(float(params["x"]))
+
+    context_study = optuna.create_study()
+    mode = config(adaptive_subsampling=False)
+    result = optimizer.optimize(objective, FLOAT, study=context_study, mode=mode, data=DATA)
+    assert [trial.state.name for trial in result.study.trials] == ["PRUNED"] * 4 + ["COMPLETE"]
+    assert result.best_value == min(abs(trial.params["x"]) for trial in result.study.trials)
+
+
+def test_what_was_seen_in_part_is_known_to_the_next_run(tmp_path: Any) -> None:
+    fractions: list[float] = []
+
+    def objective(params: dict[str, Any], context: Any) -> float:
+        fractions.append(context.fraction)
+        return abs(float(params["n"]) - 3.2)
+
+    asked: dict[str, Any] = {
+        "mode": config(adaptive_subsampling=False, enable_aggressive_pruning=False),
+        "data": DATA,
+        "storage": tmp_path / "study.db",
+        "version": "1",
+        "seed": 1,
+    }
+    space = {"n": {"type": "int", "min": 0, "max": 1_000}}
+    first = optimizer.optimize(objective, space, n_trials=5, **asked)
+    point = next(t.params for t in first.study.trials if t.state == TrialState.PRUNED)
+    first.study.enqueue_trial(point)
+    fractions.clear()
+    second = optimizer.optimize(objective, space, n_trials=1, **asked)
+    assert fractions == [1.0]
+    assert second.study.trials[-1].state == TrialState.COMPLETE
+
+
+def test_what_cannot_be_subsampled_is_evaluated_in_full_and_said() -> None:
+    mode = config(subsample_fraction=0.2)
+    result = optimizer.optimize(lambda p: p["x"] ** 2, FLOAT, n_trials=5, mode=mode, data=DATA)
+    assert all(trial.state == TrialState.COMPLETE for trial in result.study.trials)
+    assert "subsampling needs objective(params, context)" in result.report()
+
+    def two(params: dict[str, Any], context: Any) -> tuple[float, float]:
+        assert context.fraction == 1.0
+        return params["x"], -params["x"]
+
+    directions = ["minimize", "minimize"]
+    result = optimizer.optimize(two, FLOAT, n_trials=5, mode=mode, directions=directions)
+    assert "subsampling needs one objective" in result.report()
+
+
+def test_a_modes_pruner_stops_trials_and_a_given_one_stays() -> None:
+    def objective(params: dict[str, Any], context: Any) -> float:
+        context.report(0, params["x"])
+        if context.should_prune():
+            raise optuna.TrialPruned
+        return float(params["x"])
+
+    mode = config(enable_data_subsampling=False)
+    result = optimizer.optimize(
+        objective, FLOAT, n_trials=40, mode=mode, seed=1, direction="maximize"
+    )
+    assert type(result.study.pruner).__name__ == "ThresholdPruner"
+    assert result.run.pruned > 0
+    nop = optuna.pruners.NopPruner()
+    result = optimizer.optimize(objective, FLOAT, n_trials=20, mode=mode, pruner=nop)
+    assert result.study.pruner is nop
+    assert result.run.pruned == 0
+
+
+def test_caches_are_emptied_as_the_mode_asks(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, cleared = [], []
+
+    def callback(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        told.append(trial.number)
+
+    monkeypatch.setattr(StoredEvaluations, "clear_memory", lambda _: cleared.append(len(told)))
+    mode = config(clear_cache_interval=3, enable_data_subsampling=False)
+    options: dict[str, Any] = {"n_trials": 7, "mode": mode, "callbacks": [callback]}
+    optimizer.optimize(lambda p: 1.0, FLOAT, storage=tmp_path / "study.db", **options)
+    assert cleared == [3, 6]
+
+
+def test_warm_start_from_earlier_studies() -> None:
+    earlier = optimizer.optimize(lambda p: (p["x"] - 1) ** 2, FLOAT, n_trials=25, seed=1).study
+    best = sorted(earlier.trials, key=lambda trial: trial.value or 0.0)
+    mode = config(warm_start_trials=3, enable_data_subsampling=False)
+    result = optimizer.optimize(
+        lambda p: (p["x"] - 1.1) ** 2, FLOAT, n_trials=6, mode=mode, warm_start=[earlier], seed=2
+    )
+    given_ = [trial.params for trial in result.study.trials[:3]]
+    assert given_ == [trial.params for trial in best[:3]]
+    assert len(result.study.trials) == 6
