@@ -90,7 +90,7 @@ def assert_all_the_same(case: tuple[str, int, list[Any], list[int]]) -> None:
 
 
 @compiled_only
-@settings(max_examples=int(os.environ.get("FEATURE_BARS", "250")), deadline=None)
+@settings(max_examples=int(os.environ.get("FEATURE_BARS", "120")), deadline=None)
 @given(cases())
 def test_any_bars_give_the_bits_of_the_twin(case: Any) -> None:
     assert_all_the_same(case)

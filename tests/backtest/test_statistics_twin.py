@@ -76,7 +76,7 @@ ANY_CAPITAL = 1e-300, 1e-200, 1.0, 1e5, 1e160, 1e200
 
 
 @compiled_only
-@settings(max_examples=int(os.environ.get("TRACKER_LOGS", "300")), deadline=None)
+@settings(max_examples=int(os.environ.get("TRACKER_LOGS", "80")), deadline=None)
 @given(logs(ANY_CAPITAL))
 def test_any_log_gives_the_bits_of_the_twin(log: TradeLog) -> None:
     assert_same_bits(log.statistics(), twin(log))

@@ -96,7 +96,7 @@ def split(market: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
 
 
 @compiled_only
-@settings(max_examples=int(os.environ.get("TRACKER_MARKETS", "400")), deadline=None)
+@settings(max_examples=int(os.environ.get("TRACKER_MARKETS", "100")), deadline=None)
 @given(markets())
 def test_any_market_gives_the_bits_of_the_twin(market: dict[str, Any]) -> None:
     arrays, chosen = split(market)

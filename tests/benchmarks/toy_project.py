@@ -238,10 +238,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     make_quick(monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    """The toy project before it has any baseline."""
-    toy = Toy(GitProject.create(tmp_path_factory.mktemp("bare") / "toy").root)
+@functools.cache
+def make_bare(folder: Path) -> Toy:
+    """The toy project before it has any baseline; made once in a session: copy it."""
+    toy = Toy(GitProject.create(folder / "bare").root)
     suite = toy.root / "benchmarks"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "benchmarks" / "gate", suite / "gate", ignore=ignored)
@@ -252,15 +252,25 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     return toy
 
 
-@pytest.fixture(scope="module")
-def stored(bare: Toy, tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    """The toy project with its baselines committed."""
-    toy = bare.copy(tmp_path_factory.mktemp("stored") / "toy")
+@functools.cache
+def make_stored(folder: Path) -> Toy:
+    """The toy project with its baselines committed; made once in a session: copy it."""
+    toy = make_bare(folder).copy(folder / "stored")
     with pytest.MonkeyPatch.context() as patch:
         make_quick(patch)
         assert toy.rebaseline("--all", reason="first") == 0
     toy.commit({}, "baselines")
     return toy
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    return make_bare(tmp_path_factory.getbasetemp() / "toys")
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    return make_stored(tmp_path_factory.getbasetemp() / "toys")
 
 
 @pytest.fixture

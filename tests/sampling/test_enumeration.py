@@ -6,7 +6,6 @@ import subprocess
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from optimizer.sampling.enumeration import CapWarning, cap, remaining
 from optimizer.signature import param_signature
 from optimizer.space import SearchSpace
 from optimizer.stores.guard import NoDupeGuard
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 SPACE = SearchSpace(
     {
@@ -41,14 +42,6 @@ def places(found: Any, space: SearchSpace = SPACE) -> list[int]:
     """The index of each combination in its grid."""
     grid = space.grid()
     return [grid.index(params) for params in found]
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 # --- every remaining combination exactly once

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tracemalloc
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,24 +13,12 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import PartialFixedSampler, TPESampler
 from optuna.trial import TrialState, create_trial
-from tpe_spaces import Sampler, compared, made, mixed, plain
+from tpe_spaces import Sampler, compared, made, mixed, plain, verified
 
-from optimizer.sampling import _tpe_optuna
 from optimizer.sampling._tpe_observations import Observations
 from optimizer.sampling.tpe import IncrementalTPESampler
 
-pytestmark = pytest.mark.skipif(
-    optuna.__version__ not in _tpe_optuna.VERIFIED,
-    reason="on this Optuna every suggestion is handed over",
-)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
+pytestmark = [verified, pytest.mark.usefixtures("quiet")]
 
 
 def trials_of(study: optuna.Study) -> Any:

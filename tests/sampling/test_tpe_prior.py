@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,8 @@ if optuna.__version__ not in VERIFIED:
 from optimizer.sampling import _tpe_mixture, _tpe_prior
 from optimizer.sampling.tpe import IncrementalTPESampler
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 DISTRIBUTIONS: dict[str, Any] = {
     "c": CategoricalDistribution(["a", "b", "c"]),
     "x": FloatDistribution(-5, 5),
@@ -32,14 +33,6 @@ DISTRIBUTIONS: dict[str, Any] = {
     "log": IntDistribution(1, 4096, log=True),
     "y": FloatDistribution(1e6, 1e6 + 10),
 }
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 def converged(n: int) -> list[optuna.trial.FrozenTrial]:

@@ -13,15 +13,11 @@ import optuna
 import pytest
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from tpe_spaces import mixed
+from tpe_spaces import mixed, verified
 
-from optimizer.sampling import _tpe_optuna
 from optimizer.sampling.tpe import IncrementalTPESampler
 
-pytestmark = pytest.mark.skipif(
-    optuna.__version__ not in _tpe_optuna.VERIFIED,
-    reason="on this Optuna every suggestion is handed over",
-)
+pytestmark = verified
 
 
 def storage_at(path: str) -> BaseStorage:

@@ -7,29 +7,18 @@ import gc
 import math
 import pickle
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from tpe_spaces import SPACES, Objective, Run, Sampler, compared, mixed, plain
+from tpe_spaces import SPACES, Objective, Run, Sampler, compared, mixed, plain, verified
 
-from optimizer.sampling import _tpe_optuna, _tpe_suggestion
+from optimizer.sampling import _tpe_suggestion
 from optimizer.sampling.tpe import IncrementalTPESampler
 
-pytestmark = pytest.mark.skipif(
-    optuna.__version__ not in _tpe_optuna.VERIFIED,
-    reason="on this Optuna every suggestion is handed over",
-)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
+pytestmark = [verified, pytest.mark.usefixtures("quiet")]
 
 
 def several_at_once(sampler: Sampler, objective: Objective = mixed) -> Any:

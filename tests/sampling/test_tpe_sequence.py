@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import optuna
 import pytest
-from tpe_spaces import OPTIONS, SPACES, history
+from tpe_spaces import OPTIONS, SPACES, history, verified
 
-from optimizer.sampling._tpe_optuna import VERIFIED
 from optimizer.sampling.tpe import IncrementalTPESampler
 
 COUNTS = "OPTIMIZER_TPE_COUNTS"
 """Environment variable: a file for the lines of the long comparison."""
 
-pytestmark = pytest.mark.skipif(
-    optuna.__version__ not in VERIFIED, reason="on this Optuna every suggestion is handed over"
-)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
+pytestmark = [verified, pytest.mark.usefixtures("quiet")]
 
 
 def both(

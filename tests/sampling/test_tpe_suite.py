@@ -12,19 +12,18 @@ from optuna.samplers import BaseSampler
 
 from optimizer.sampling.tpe import HandedOverWarning, IncrementalTPESampler
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 suite: Any = pytest.importorskip("optuna.testing.pytest_samplers")
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+def _no_news_of_samplers() -> Iterator[None]:
     with warnings.catch_warnings():
         # Of the samplers that the suite itself combines ours with, and of other Optunas.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.simplefilter("ignore", HandedOverWarning)
         yield
-    optuna.logging.set_verbosity(before)
 
 
 class TestBasic(suite.BasicSamplerTestCase):  # type: ignore[misc]  # found while running

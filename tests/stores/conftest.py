@@ -53,6 +53,12 @@ def run_python(script: str, path: Path, *args: object, timeout_s: float = 60) ->
 
 
 @pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a test's file will be; there is none yet."""
+    return tmp_path / "study.db"
+
+
+@pytest.fixture
 def run() -> Callable[..., str]:
     return run_python
 

@@ -19,11 +19,6 @@ from optimizer.stores.evaluations import EvaluationCache
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
-
-
-@pytest.fixture
 def cache(path: Path) -> Iterator[EvaluationCache]:
     with EvaluationCache(path, ONE, timeout_s=0.01) as cache:
         yield cache

@@ -151,11 +151,6 @@ cache.close()
     )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
-
-
 def test_heartbeats_end(path: Path) -> None:
     import threading
 

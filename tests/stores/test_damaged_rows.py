@@ -21,11 +21,6 @@ from optimizer.stores.sqlite import SqliteStore
 TEXTS = pytest.mark.parametrize("text", ['{"a": 1', "", "[" * 100_000, '{"a": 1}{}', b"\xff"])
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
-
-
 def damage(path: Path, statement: str, *values: object) -> None:
     with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as raw:
         assert raw.execute(statement, values).rowcount == 1

@@ -58,11 +58,6 @@ TRIALS = st.builds(
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
-
-
 def trial(number: int, state: TrialState = "complete", value: float = 0.5) -> Trial:
     values = (value,) if state == "complete" else ()
     return Trial(number, state, {"x": number}, values, {"user_attrs": {"n": number}})

@@ -23,11 +23,6 @@ from optimizer.stores.sqlite import SqliteStore
 MB = 1_000_000
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
-
-
 def on_disk(folder: Path) -> int:
     return sum(os.path.getsize(folder / name) for name in os.listdir(folder))
 

@@ -40,11 +40,6 @@ class TestSqlite(StoreContract):
         make_older(place, seconds)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
-
-
 def test_it_is_a_store(path: Path) -> None:
     with SqliteStore(path) as opened:
         store: Store = opened  # what mypy says about this line is the test

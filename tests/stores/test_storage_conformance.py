@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 from optuna.study import StudyDirection
 from storage_proxies import Alternating, Child, Reopening
 
 from optimizer.stores.optuna_storage import SQLiteStorage
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 suite = pytest.importorskip("optuna.testing.pytest_storages", reason="this Optuna ships no suite")
 StorageTestCase: Any = suite.StorageTestCase
@@ -22,13 +23,6 @@ def child() -> Iterator[Child]:
     child = Child()
     yield child
     child.end()
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
 
 
 class TestOneProcess(StorageTestCase):  # type: ignore[misc]  # absent below Optuna 5

@@ -17,12 +17,7 @@ from optuna.trial import TrialState
 from optimizer.stores.guard import NoDupeGuard
 from optimizer.stores.optuna_storage import SQLiteStorage
 
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture

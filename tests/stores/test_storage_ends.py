@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from optuna.trial import TrialState
 
 from optimizer.errors import StoreArgumentError, StoreClosedError, StorePathError
 from optimizer.stores.optuna_storage import DURABILITIES, SQLiteStorage
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 UNIT = FloatDistribution(0, 1)
 LONG_S = 1_000.0  # nothing is written by itself
@@ -41,18 +43,6 @@ if __name__ == "__main__":
         child.join()
         assert child.exitcode == 0
 """
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
 
 
 def new_study(storage: SQLiteStorage) -> int:

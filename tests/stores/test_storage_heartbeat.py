@@ -37,12 +37,10 @@ study.optimize(objective, n_trials=1)
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+def _no_news_of_heartbeats(quiet: None) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
 
 
 def silence(path: str | os.PathLike[str], seconds: float) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
@@ -16,6 +15,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optimizer.stores import _mirror
 from optimizer.stores.optuna_storage import SQLiteStorage
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 LONG_S = 1_000.0  # nothing is written by itself
 UNIT = FloatDistribution(0, 1)
@@ -31,13 +32,6 @@ FILES = {
         "_writing.py",
     )
 }
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
 
 
 class Interrupt:

@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
@@ -22,20 +21,10 @@ from optimizer.stores import _storage_life
 from optimizer.stores._one_connection import OneConnection
 from optimizer.stores.optuna_storage import DURABILITIES, SQLiteStorage
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 UNIT = FloatDistribution(0, 1)
 LONG_S = 1_000.0  # nothing is written by itself
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
 
 
 @pytest.fixture

@@ -20,20 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 from optimizer.stores._writing import Writer
 from optimizer.stores.optuna_storage import SQLiteStorage
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 UNIT = FloatDistribution(0, 1)
 LONG_S = 1_000.0  # nothing is written by itself
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
 
 
 @pytest.fixture

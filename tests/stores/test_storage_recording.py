@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
@@ -17,6 +16,8 @@ from optimizer.stores import _rows
 from optimizer.stores.claims import Claims
 from optimizer.stores.evaluations import EvaluationCache
 from optimizer.stores.optuna_storage import DURABILITIES, SQLiteStorage
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 ONE = b"\1" * 16
 LONG_S = 1_000.0  # nothing is written by itself
@@ -66,18 +67,6 @@ with SQLiteStorage(path) as storage, EvaluationCache(path, bytes(16), study="s")
     cache.check()
     storage.check()
 """
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
 
 
 def new_trial(storage: SQLiteStorage) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -40,6 +40,8 @@ from optimizer.stores._spaces import Spaces, key_of
 from optimizer.stores.optuna_storage import SQLiteStorage
 from optimizer.stores.sqlite import SqliteStore
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 DOUBLES = st.floats() | st.sampled_from([-0.0, 5e-324, math.inf, -math.inf, math.nan])
 TIMES = st.datetimes() | st.datetimes(timezones=st.just(timezone(timedelta(hours=-3, seconds=7))))
 JSON = st.recursive(
@@ -47,18 +49,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
 
 
 def bits(values: Any) -> list[bytes]:
@@ -100,7 +90,7 @@ def through_a_file(path: Path, *trials: FrozenTrial) -> list[FrozenTrial]:
 # --- exact
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(
     values=st.lists(DOUBLES, max_size=5), steps=st.dictionaries(st.integers(0, 2**63 - 1), DOUBLES)
 )

@@ -6,7 +6,7 @@ import io
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -23,14 +23,9 @@ from optimizer.stores.guard import NoDupeGuard
 from optimizer.stores.optuna_storage import SQLiteStorage
 from optimizer.stores.sqlite import SqliteStore
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 Out = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
 
 
 @pytest.fixture

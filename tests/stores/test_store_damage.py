@@ -29,11 +29,6 @@ def opened(request: pytest.FixtureRequest) -> Open:
     return part
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
-
-
 # --- damage
 
 

@@ -31,11 +31,6 @@ def opened(request: pytest.FixtureRequest) -> Open:
     return part
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
-
-
 def refuse(opened: Open, path: Path, error: type[StoreError], match: str) -> None:
     with unchanged(path.parent), pytest.raises(error, match=match) as caught:
         opened(path, timeout_s=0.05)

@@ -48,11 +48,6 @@ def opened(request: pytest.FixtureRequest) -> Open:
     return part
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "study.db"
-
-
 def guard_of_schema_1(path: Path, number: int) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
         for statement in SCHEMA_1:
