@@ -189,9 +189,19 @@ def asv_check(session: nox.Session) -> None:
 
 @nox.session
 def history(session: nox.Session) -> None:
-    """Record the commits that lack results, publish, serve (-- --last N, -- --no-serve)."""
+    """Record commits that lack results, publish, serve (-- --last N | --range A..B, --no-serve)."""
     _install_suite(session)
     _pass_on(session, "python", "-m", "benchmarks._history", "record", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The history and the claims in a headless Chromium without a network; keeps pictures."""
+    _install(session, "-e", ".[fast]", *_group("test", "bench"))
+    pictures = ROOT / ".gate" / "pictures"
+    words = ["tests/benchmarks/test_browser.py", "-m", "stress", *session.posargs]
+    session.run("pytest", *words, env={"BROWSER_PICTURES": str(pictures)})
+    session.log(f"pictures: {pictures}")
 
 
 @nox.session

@@ -1,0 +1,240 @@
+"""The recorded history as asv's results, and asv's site of them.
+
+What asv would have written itself is made from the records each time; `asv run` keeps its own
+results elsewhere, since it measures in another way.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks._history_store import (
+    ALLOCATIONS,
+    COLUMNS,
+    COST_RATIO,
+    CPU_S,
+    INSTRUCTIONS,
+    PEAK_BYTES,
+    HistoryError,
+    Machine,
+    Record,
+    Recorded,
+    of_tree,
+    workloads_now,
+)
+from benchmarks.gate.files import replace
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A column of the records, as a graph of asv's."""
+
+    name: str
+    unit: str
+    kind: str  # asv's type of a benchmark
+    meaning: str
+    threshold: float  # a step of less is no regression: timings move by themselves
+
+
+QUANTITIES = {
+    COST_RATIO: Quantity(
+        *("cost_ratio", "after/before", "track"),
+        "CPU time of after / CPU time of before, by turns in fresh processes; less is faster",
+        0.05,
+    ),
+    CPU_S: Quantity(
+        *("cpu_time", "seconds", "time"),
+        "CPU seconds of one call of after; its machine's state moves it, the cost ratio less so",
+        0.05,
+    ),
+    INSTRUCTIONS: Quantity(
+        *("instructions", "instructions", "track"),
+        "machine instructions of one call of after, counted by callgrind; exact",
+        0.01,
+    ),
+    PEAK_BYTES: Quantity(
+        *("peak_memory", "bytes", "memory"),
+        "peak of what one call of after allocates, counted by memray; exact",
+        0.01,
+    ),
+    ALLOCATIONS: Quantity(
+        *("allocations", "allocations", "track"),
+        "allocations of one call of after, counted by memray; exact",
+        0.01,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that changed the code under test."""
+
+    hash: str
+    tree: str
+    time_s: int  # of its author's date, seconds since 1970
+    subject: str
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A step upward that asv found in a graph, still there at the newest commit."""
+
+    graph: str  # with the case
+    before: float
+    now: float
+    commit: str
+
+    def line(self, subjects: Mapping[str, str]) -> str:
+        change = f"{self.now / self.before - 1:+.1%}" if self.before else "from nothing"
+        subject = subjects.get(self.commit, "")
+        return (
+            f"{self.graph}: {self.before:.4g} → {self.now:.4g} ({change}) "
+            f"at {self.commit[:8]} {subject}".rstrip()
+        )
+
+
+# --- asv's files
+
+
+def write_results(records: Sequence[Record], commits: Sequence[Commit], folder: Path) -> int:
+    """asv's results of these commits, anew; returns how many commits have any.
+
+    A hot path's numbers of another workload than the last recorded one are left out.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    workloads = workloads_now(records)
+    replace(folder / "benchmarks.json", json.dumps(_benchmarks(records, workloads)))
+    shown = 0
+    for commit in commits:
+        found = list(of_tree(records, commit.tree))
+        shown += bool(found)
+        for record in found:
+            name = f"{record.machine.name}/{commit.hash[:8]}-history.json"
+            replace(folder / name, json.dumps(_result(record, commit, workloads)))
+            facts = folder / record.machine.name / "machine.json"
+            replace(facts, json.dumps({**_machine(record.machine), "version": 1}))
+    return shown
+
+
+def _graphs(name: str, path: Recorded) -> Iterator[tuple[str, str]]:
+    """The columns that a path has anything in, with the graphs' names."""
+    for column in COLUMNS:
+        if any(isinstance(one, Mapping) and one.get(column) for one in path.cases.values()):
+            yield column, f"{name}.{QUANTITIES[column].name}"
+
+
+def _benchmarks(records: Iterable[Record], workloads: Mapping[str, str]) -> dict[str, Any]:
+    """asv's list of benchmarks: a graph for each quantity of a hot path, a line for each case."""
+    found: dict[str, Any] = {"version": 2}
+    for record in sorted(records, key=lambda one: one.date):
+        for name, path in record.paths.items():
+            if path.workload != workloads[name]:
+                continue
+            for column, graph in _graphs(name, path):
+                quantity = QUANTITIES[column]
+                labels = [repr(label) for label in path.cases]
+                older = found.get(graph, {}).get("params", [[]])[0]
+                found[graph] = {
+                    "name": graph,
+                    "code": quantity.meaning,
+                    "type": quantity.kind,
+                    "unit": quantity.unit,
+                    "version": path.workload,
+                    "params": [list(dict.fromkeys([*older, *labels]))],
+                    "param_names": ["case"],
+                }
+    return found
+
+
+def _result(record: Record, commit: Commit, workloads: Mapping[str, str]) -> dict[str, Any]:
+    """asv's file of one commit's results."""
+    results: dict[str, Any] = {}
+    for name, path in record.paths.items():
+        if path.workload != workloads[name]:
+            continue
+        labels = [repr(label) for label in path.cases]
+        for column, graph in _graphs(name, path):
+            values = [
+                one.get(column) if isinstance(one, Mapping) else None for one in path.cases.values()
+            ]
+            results[graph] = [values, [labels], path.workload]
+    machine = record.machine
+    return {
+        "commit_hash": commit.hash,
+        "env_name": "history",
+        "date": commit.time_s * 1000,
+        "params": {**_machine(machine), "python": machine.python, **machine.packages},
+        "python": machine.python,
+        "requirements": dict(machine.packages),
+        "env_vars": {},
+        "result_columns": ["result", "params", "version"],
+        "results": results,
+        "durations": {},
+        "version": 2,
+    }
+
+
+def _machine(machine: Machine) -> dict[str, str]:
+    system, _, arch = machine.system.partition(" ")
+    return {
+        "machine": machine.name,
+        "os": system,
+        "arch": arch,
+        "cpu": machine.processor,
+        "num_cpu": str(machine.cores),
+        "ram": "",
+    }
+
+
+# --- asv's site
+
+
+def publish(root: Path, folder: Path) -> Path:
+    """Let asv make its site of `folder`/results; returns where it lies.
+
+    Raises `HistoryError` with what asv said.
+    """
+    config, site = folder / "asv.conf.json", folder / "html"
+    settings = {
+        "version": 1,
+        "project": "optuna-velocity",
+        "project_url": "#",
+        "repo": str(root),
+        "branches": ["HEAD"],
+        "benchmark_dir": str(root / "benchmarks"),
+        "results_dir": str(folder / "results"),
+        "html_dir": str(site),
+        "regressions_thresholds": {
+            rf".*\.{quantity.name}\(": quantity.threshold for quantity in QUANTITIES.values()
+        },
+    }
+    replace(config, json.dumps(settings, indent=1) + "\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "asv", "--config", str(config), "publish", "--no-pull"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0 or not (site / "index.json").is_file():
+        said = (done.stdout + done.stderr).strip().splitlines()[-5:]
+        raise HistoryError(f"asv publish failed ({done.returncode}): {' | '.join(said)}")
+    return site
+
+
+def regressions(site: Path) -> list[Regression]:
+    """What asv's step detection found, by the graphs' names."""
+    index = json.loads((site / "index.json").read_text(encoding="utf-8"))
+    hashes: dict[str, str] = index["revision_to_hash"]
+    table = json.loads((site / "regressions.json").read_text(encoding="utf-8"))
+    found = []
+    for name, _, _, _, last, best, jumps in table["regressions"]:
+        if jumps:
+            found.append(Regression(name, best, last, hashes[str(jumps[-1][1])]))
+    return sorted(found, key=lambda one: one.graph)
