@@ -167,6 +167,13 @@ def growth(session: nox.Session) -> None:
 
 
 @nox.session
+def modes(session: nox.Session) -> None:
+    """The efficiency modes against plain search: time and quality, 20 seeds (-- --quick)."""
+    _install_suite(session)
+    _pass_on(session, "python", "-m", "benchmarks", "modes", *session.posargs)
+
+
+@nox.session
 def gate_selftest(session: nox.Session) -> None:
     """Does the gate work here? Unchanged code must pass, planted regressions must not."""
     _install_suite(session)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks list | drive NAME before|after | claims | start | growth`."""
+"""`python -m benchmarks list | drive NAME before|after | claims | start | growth | modes`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from benchmarks import _claims, _growth, _registry, _start
+from benchmarks import _claims, _engine, _growth, _modes, _registry, _start
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
     _claims.add_arguments(commands.add_parser("claims", help="reported beside measured"))
     _start.add_arguments(commands.add_parser("start", help="seconds to a process' first table"))
     _growth.add_arguments(commands.add_parser("growth", help="ms a trial, 100 to 100,000 trials"))
+    _modes.add_arguments(commands.add_parser("modes", help="the efficiency modes, 20 seeds"))
     options = parser.parse_args()
     try:
         if options.command == "list":
@@ -32,6 +33,8 @@ def main() -> int:
             return _start.main(options)
         if options.command == "growth":
             return _growth.main(options)
+        if options.command == "modes":
+            return _modes.main(options)
         return _drive(options)
     except KeyError as error:
         print(f"benchmarks: {error.args[0]}", file=sys.stderr)
@@ -49,7 +52,7 @@ def _list() -> int:
 
 
 def _drive(options: argparse.Namespace) -> int:
-    case = _registry.find(options.name).case(options.case)
+    case = _engine.find(options.name).case(options.case)
     body = case.open()
     call = getattr(body, options.side)
     calls, end = 0, time.perf_counter() + options.seconds

@@ -15,11 +15,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import _claims_code, _claims_markdown, _peers, _registry
+from benchmarks import _claims_code, _claims_markdown, _engine, _peers
 from benchmarks._claims_answers import answered
 from benchmarks._claims_cells import figures_cell, spread
 from benchmarks._claims_figures import ClaimVerdict, Counted, reported_figures
+from benchmarks._claims_goals import KEPT
 from benchmarks._claims_measured import Measured, count_both, measure
+from benchmarks._claims_modes import mode_row
+from benchmarks._claims_once import measure_once
 from benchmarks._claims_plan import lines_of
 from benchmarks._claims_report import ClaimsReport
 from benchmarks._claims_rows import (
@@ -100,7 +103,7 @@ def main(options: argparse.Namespace) -> int:
     rows: list[Row] = []
     try:
         claims = {} if options.peers else read_claims()
-        load = _peers.load if options.peers else _registry.load
+        load = _peers.load if options.peers else _engine.load
         paths = {path.name: path for path in load()}
         quick, every_case = options.quick, options.peers and not options.quick
         asked = {"quick": quick, "compared": read_compared(), "every_case": every_case}
@@ -122,6 +125,7 @@ def listed(lines: Sequence[Line]) -> list[str]:
     for line in lines:
         claim, own = line.claim, line.role is Role.CLAIM
         built = "shown by a test" if claim.tested_by else "not built yet"
+        built = "nox -s modes" if claim.mode else built
         shown = claim.name if own else "-" if line.role is Role.OURS else f"  ({line.role})"
         figures = figures_cell(reported_figures(claim)) if own else "-"
         rows.append((shown, line.name if line.path else built, figures, line.what))
@@ -154,10 +158,8 @@ def _run(options: argparse.Namespace, lines: Sequence[Line], rows: list[Row]) ->
 
 
 def _project(options: argparse.Namespace) -> Project:
-    project = read_project(ROOT)
-    if not options.peers:
-        return project
-    return dataclasses.replace(project, loader=f"{_peers.__name__}:{_peers.load.__name__}")
+    module = _peers if options.peers else _engine
+    return dataclasses.replace(read_project(ROOT), loader=f"{module.__name__}:load")
 
 
 def _measure(
@@ -177,13 +179,14 @@ def _measure(
     known: dict[Key, Measured] = {}
     for line in lines:
         if not line.path:
-            rows.append(told_row(line))
+            rows.append(mode_row(line) if line.claim.mode else told_row(line))
             continue
         key = line.path, line.case
         progress.begin(line.name)
         try:
             if key not in known:
-                known[key] = measure(side, key, quick=quick, begun=progress.process)
+                taking = measure_once if line.once else measure
+                known[key] = taking(side, key, quick=quick, begun=progress.process)
             measured = known[key]
             counted, uncounted = _counted(side, line, codes)
             rows.append(measured_row(line, measured, counted, trial.seconds, uncounted))
@@ -205,6 +208,8 @@ def _counted(side: Side, line: Line, codes: list[int]) -> tuple[Counted, str]:
         found = count_both(side, key, line.claim.counted)
         if line.role is Role.CLAIM:
             found |= answered(side, key, line.claim.at_most)
+        if any(goal.kind in KEPT for goal in line.claim.goals):
+            found |= answered(side, key, ["bytes"])
         return found, ""
     except GateError as error:
         codes.append(error.code)

@@ -2,6 +2,7 @@
 
 The gate's workers say whether two answers agree, not what they are. So a process of its own runs
 both sides once, with the staged code, and prints what the class's `figures` makes of the answers.
+What else is measured in such a process asks for it here, too.
 
     python -m benchmarks._claims_answers PATH CASE
 """
@@ -21,6 +22,7 @@ from benchmarks.gate.harness import Side
 from benchmarks.gate.outcome import Key
 
 LONGEST_S = 300.0
+_LACKING = "NotImplementedError: "
 
 
 def answered(side: Side, key: Key, names: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -32,35 +34,56 @@ def answered(side: Side, key: Key, names: Iterable[str]) -> dict[str, tuple[int,
     wanted = list(names)
     if not wanted:
         return {}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    places = os.pathsep.join(map(str, (side.stage, side.suite_stage, side.home)))
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, *key],
-        cwd=os.sep,
-        env=kept | {"PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "PYTHONPATH": places},
-        capture_output=True,
-        text=True,
-        timeout=LONGEST_S,
-    )
-    label = f"{key[0]}[{key[1]}]"
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise BodyRaisedError(f"{label}: {last[0]}")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    if not Path(answer["code"]).is_relative_to(side.stage.resolve()):
-        raise NotMeasuredError(f"{label} ran {answer['code']}, expected the staged code")
-    figures = answer["figures"]
+    figures = asked(side, key, __name__, key)["figures"]
     if lacking := [name for name in wanted if name not in figures]:
+        label = f"{key[0]}[{key[1]}]"
         raise NotMeasuredError(f"{label} answers no {lacking[0]}; it answers {sorted(figures)}")
     return {name: (figures[name][0], figures[name][1]) for name in wanted}
 
 
-def _main(words: Sequence[str]) -> int:
+def asked(side: Side, key: Key, module: str, words: Iterable[str]) -> dict[str, Any]:
+    """What `python -m module words` answers with the staged code, in a process of its own.
+
+    Raises `NotMeasuredError` where a part is not installed, it took too long, or it ran other code,
+    and `BodyRaisedError` where it failed.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    places = os.pathsep.join(map(str, (side.stage, side.suite_stage, side.home)))
+    label = f"{key[0]}[{key[1]}]"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *words],
+            cwd=os.sep,
+            env=kept | {"PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "PYTHONPATH": places},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotMeasuredError(f"{label}: it took longer than {LONGEST_S:.0f} s") from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        if last.startswith(_LACKING):
+            raise NotMeasuredError(f"{label}: {last.removeprefix(_LACKING)}")
+        raise BodyRaisedError(f"{label}: {last}")
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if not Path(answer["code"]).is_relative_to(side.stage.resolve()):
+        raise NotMeasuredError(f"{label} ran {answer['code']}, expected the staged code")
+    return answer
+
+
+def code() -> str:
+    """Where the code under test was imported from."""
     import optimizer
-    from benchmarks import _registry
+
+    return str(Path(optimizer.__file__).resolve())
+
+
+def _main(words: Sequence[str]) -> int:
+    from benchmarks import _engine
 
     name, label = words
-    body = _registry.find(name).case(label).open()
+    body = _engine.find(name).case(label).open()
     try:
         body.fresh()
         before = body.before()
@@ -71,8 +94,7 @@ def _main(words: Sequence[str]) -> int:
         figures = body.figures(before, after)
     finally:
         body.close()
-    code = str(Path(optimizer.__file__).resolve())
-    print(json.dumps({"code": code, "figures": figures}))
+    print(json.dumps({"code": code(), "figures": figures}))
     return 0
 
 

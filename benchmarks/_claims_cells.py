@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks._claims_figures import Figure, Unit
-from benchmarks._claims_goals import Goal, GoalKind
+from benchmarks._claims_goals import AT_MOST, Goal, GoalKind
 from benchmarks._claims_measured import Amount, Spread
 from benchmarks._claims_rows import Role, Row
 from benchmarks._claims_share import OBJECTIVES, RUN, Share
@@ -112,7 +112,7 @@ def _reported(figure: Figure) -> str:
         return f"< {size(figure.most)}"
     if figure.unit is Unit.SECONDS:
         return f"{_range(ends)} s"
-    if figure.unit is Unit.SHARE:
+    if figure.unit in (Unit.SHARE, Unit.QUALITY):
         return f"{_range([100 * end for end in ends])}%"
     return f"{_range(ends)}x{_of(figure)}"
 
@@ -138,6 +138,10 @@ def _short(figure: Figure) -> str:
 
 
 def _amount(unit: Unit) -> Callable[[float], str]:
+    if unit is Unit.QUALITY:
+        return lambda value: f"{100 * value:.1f}%"
+    if unit is Unit.WALL:
+        return lambda value: f"{ratio(value)}x"
     return percent if unit is Unit.SHARE else _signed
 
 
@@ -166,6 +170,8 @@ def _interval(found: Amount, form: Callable[[float], str]) -> str:
 _NAMES = {
     Unit.SECONDS: f"saved in {STUDY_TRIALS} trials",
     Unit.SHARE: f"saved of a run, its objective taking {RUN}",
+    Unit.QUALITY: "quality of what is found",
+    Unit.WALL: "wall time",
 }
 
 
@@ -183,13 +189,28 @@ def words(row: Row) -> Iterable[str]:
     if row.measured:
         yield from (_told(figure) for figure in row.figures if figure.unit is not Unit.WALL)
         yield from map(goal_words, row.goals)
+    else:  # elsewhere, and what was found there is told
+        yield from (_told(figure) for figure in row.figures if figure.found is not None)
     yield from row.notes
 
 
 # --- goals
 
 
-_GOALS = {GoalKind.WALL: "", GoalKind.CPU: " CPU", GoalKind.ADDED: " a trial more"}
+_GOALS = {
+    GoalKind.WALL: "",
+    GoalKind.CPU: " CPU",
+    GoalKind.ADDED: " a trial more",
+    GoalKind.MEMORY: " memory",
+    GoalKind.BYTES: " a trial kept",
+}
+_GOAL_NAMES = {
+    GoalKind.WALL: "wall",
+    GoalKind.CPU: "CPU",
+    GoalKind.ADDED: "a trial takes more by",
+    GoalKind.MEMORY: "memory",
+    GoalKind.BYTES: "a trial keeps",
+}
 
 
 def goals_cell(row: Row) -> str:
@@ -205,10 +226,12 @@ def goal_verdict(goal: Goal) -> str:
 
 def goal_words(goal: Goal) -> str:
     """A goal beside what was found, as a line."""
-    name = {GoalKind.WALL: "wall", GoalKind.CPU: "CPU"}.get(goal.kind, "a trial takes more by")
+    name = _GOAL_NAMES[goal.kind]
     if goal.found is None:
         return f"{name}: not measured"
-    told = f"{name}: found {_interval(goal.found, _found_form(goal.kind))}"
+    form = _found_form(goal.kind)
+    exact = goal.found.low == goal.found.high
+    told = f"{name}: found {form(goal.found.value) if exact else _interval(goal.found, form)}"
     told += "" if goal.goal is None else f", goal {_bound(goal.kind, goal.goal)}: {goal.verdict}"
     if goal.floor is None:
         return told
@@ -217,13 +240,16 @@ def goal_words(goal: Goal) -> str:
 
 
 def _found_form(kind: GoalKind) -> Callable[[float], str]:
+    if kind is GoalKind.BYTES:
+        return size
     return _signed if kind is GoalKind.ADDED else lambda value: f"{ratio(value)}x"
 
 
 def _bound(kind: GoalKind, value: float) -> str:
-    """What it is to be at least, or of added seconds at most."""
-    if kind is GoalKind.ADDED:
-        return f"<= {seconds(value)}{_GOALS[kind]}"
+    """What it is to be at least, or at most."""
+    if kind in AT_MOST:
+        form = size if kind is GoalKind.BYTES else seconds
+        return f"<= {form(value)}{_GOALS[kind]}"
     return f"{ratio(value)}x{_GOALS[kind]}"
 
 

@@ -14,12 +14,10 @@ LIBRARIES = ("numba", "numpy", "orjson", "pandas", *OPTIMIZERS, *TRACKERS)
 
 
 def suites(root: Path, *, peers: bool) -> str:
-    """Hash of what declares the hot paths that were measured; with `peers`, of them too."""
+    """Hash of what declares the hot paths that were measured: the claims', or the `peers`'."""
     found = suite_hash(root)
-    if not peers:
-        return found
     digest = hashlib.sha256(found.encode())
-    for file in sorted((root / "benchmarks").glob("_peers*.py")):
+    for file in sorted((root / "benchmarks").glob("_peers*.py" if peers else "_engine*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[: len(found)]
 

@@ -13,6 +13,7 @@ from benchmarks._claims_share import share_of_run
 from benchmarks._claims_table import STUDY_TRIALS, Claim, Per
 
 NEAR = 0.10  # a figure reproduces where the found gain is at most this far below the reported
+NEAR_QUALITY = 0.02  # and a quality where its interval begins at most this far below
 
 Counted = Mapping[str, tuple[int, int]]  # name -> of one call of before, of one of after
 
@@ -38,6 +39,7 @@ class Unit(enum.StrEnum):
     SHARE = "share"  # of a run that is saved
     COUNT = "count"  # before / after, of what is counted
     BYTES = "bytes"  # that the fast way leaves, at most
+    QUALITY = "quality"  # of what is found, 1.0 is as good as plain
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def reported_figures(claim: Claim) -> tuple[Figure, ...]:
             (Unit.WALL, claim.reported),
             (Unit.SECONDS, claim.saved_s),
             (Unit.SHARE, claim.saved_share),
+            (Unit.QUALITY, claim.quality),
         )
         if given is not None
     ]
@@ -136,6 +139,9 @@ def judged(figure: Figure) -> Figure:
     verdict = ClaimVerdict.NOT_REPRODUCED
     if found.low > figure.most:
         verdict = ClaimVerdict.EXCEEDED
+    elif figure.unit is Unit.QUALITY:
+        if found.low >= figure.least - NEAR_QUALITY:
+            verdict = ClaimVerdict.REPRODUCED
     elif reached(figure, found) and found.low > _no_gain(figure):
         verdict = ClaimVerdict.REPRODUCED
     return replace(figure, verdict=verdict)

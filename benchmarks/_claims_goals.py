@@ -16,6 +16,12 @@ class GoalKind(enum.StrEnum):
     WALL = "wall"  # before / after, at least
     CPU = "cpu"  # before / after, at least
     ADDED = "added_s"  # wall seconds that a trial takes more than the first side's, at most
+    MEMORY = "memory"  # bytes that are kept, before / after, at least
+    BYTES = "bytes"  # that are kept of a trial by the second side, at most
+
+
+AT_MOST = (GoalKind.ADDED, GoalKind.BYTES)  # the others are at least
+KEPT = (GoalKind.MEMORY, GoalKind.BYTES)  # of the figure "bytes" of the answers
 
 
 class GoalVerdict(enum.StrEnum):
@@ -31,7 +37,7 @@ class Goal:
 
     kind: GoalKind
     goal: float | None = None
-    floor: float | None = None  # of added seconds the most
+    floor: float | None = None  # of what is at most, the most
     found: Amount | None = None
     verdict: GoalVerdict | None = None
 
@@ -51,23 +57,38 @@ class Goal:
         """Whether all of the interval lies on the wrong side of the floor."""
         if self.floor is None or self.found is None:
             return False
-        if self.kind is GoalKind.ADDED:
+        if self.kind in AT_MOST:
             return self.found.low > self.floor
         return self.found.high < self.floor
 
 
-def with_found(goal: Goal, measured: Measured, trials: int) -> Goal:
-    """The goal with what was found of it, and whether that reaches it."""
-    if goal.kind is GoalKind.ADDED:
-        found = measured.saved_s.times(-1.0 / trials)
-        found = Amount(found.value, found.high, found.low)  # turned over by the sign
-    else:
-        spread: Spread = getattr(measured, goal.kind)
-        found = Amount(spread.ratio, spread.low, spread.high)
-    if goal.goal is None:
+def with_found(
+    goal: Goal, measured: Measured, trials: int, kept: tuple[int, int] | None = None
+) -> Goal:
+    """The goal with what was found of it, and whether that reaches it.
+
+    `kept`: bytes of both sides; what they are asked of is not found without them.
+    """
+    found = _found(goal.kind, measured, trials, kept)
+    if goal.goal is None or found is None:
         return replace(goal, found=found)
     below = found.value <= goal.goal
-    reached = below if goal.kind is GoalKind.ADDED else found.value >= goal.goal
+    reached = below if goal.kind in AT_MOST else found.value >= goal.goal
     return replace(
         goal, found=found, verdict=GoalVerdict.REACHED if reached else GoalVerdict.MISSED
     )
+
+
+def _found(
+    kind: GoalKind, measured: Measured, trials: int, kept: tuple[int, int] | None
+) -> Amount | None:
+    if kind is GoalKind.ADDED:
+        found = measured.saved_s.times(-1.0 / trials)
+        return Amount(found.value, found.high, found.low)  # turned over by the sign
+    if kind in KEPT:
+        if kept is None:
+            return None
+        value = kept[1] / trials if kind is GoalKind.BYTES else kept[0] / kept[1]
+        return Amount(value, value, value)  # of one process
+    spread: Spread = getattr(measured, kind)
+    return Amount(spread.ratio, spread.low, spread.high)

@@ -112,7 +112,7 @@ class _Plan:
         case = self.measured(path, case, taken=taken)
         judged = judged or (case.label if role is Role.OURS else path.case().label)
         trials = claim.trials_at(case.label, judged)
-        line = Line(role, claim, path.name, case.label, judged, trials)
+        line = Line(role, claim, path.name, case.label, judged, trials, once=case.once)
         return replace(line, what=self._what(line, name))
 
     def measured(

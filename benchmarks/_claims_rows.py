@@ -45,6 +45,7 @@ class Line:
     judged: str = ""  # the case the path's claim is judged at
     trials: int | None = None  # that the work stands for
     what: str = ""  # it compares
+    once: bool = False  # each side is called once in a process
 
     @property
     def name(self) -> str:
@@ -115,6 +116,7 @@ def measured_row(
 ) -> Row:
     """The row of a line that was measured.
 
+    `counted` has the bytes that are kept, too, where a goal asks for them.
     `trial_s` is what a trial costs Optuna alone; `uncounted` why the counts that the report speaks
     of could not be had: a claim of nothing else is then not measured.
     """
@@ -130,7 +132,8 @@ def measured_row(
     if line.trials is not None:
         times = measured.before_s, measured.after_s
         shown = shares(*times, line.trials, claim.per, trial_s)
-    goals = tuple(with_found(goal, measured, line.trials or 1) for goal in claim.goals)
+    kept = counted.get("bytes")
+    goals = tuple(with_found(goal, measured, line.trials or 1, kept) for goal in claim.goals)
     notes += [claim.note] if claim.goals and claim.note else []
     row = _row(line, verdict, notes)
     return replace(row, measured=measured, shares=shown, figures=figures, goals=goals)

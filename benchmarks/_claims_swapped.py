@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import _registry
+from benchmarks import _engine
 
 LOADER = f"{__name__}:load"
 
 
 def load() -> list[Any]:
     """Every hot path, `before` for `after`."""
-    return [_Swapped(path) for path in _registry.load()]
+    return [_Swapped(path) for path in _engine.load()]
 
 
 class _Swapped:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks._claims_goals import Goal, GoalKind
+from benchmarks._claims_goals import AT_MOST, Goal, GoalKind
 from benchmarks.gate.errors import UsageError
 
 FILE = Path(__file__).with_name("claims.toml")
@@ -65,6 +65,8 @@ class Claim:
     plain_path: str = ""
     tested_by: str = ""
     simulated: bool = False
+    mode: str = ""
+    quality: Range | None = None
     cpu_floor: Mapping[str, float] = field(default_factory=dict)
     because: str = ""
     note: str = ""
@@ -124,15 +126,14 @@ def read_beyond(file: Path = FILE) -> dict[str, Claim]:
         )
         if not found[name].goals:
             raise UsageError(f"{where} has neither goal nor floor; expected wall_goal, for example")
-        if any(goal.kind is GoalKind.ADDED for goal in found[name].goals) and not table.get(
-            "trials"
-        ):
-            raise UsageError(f"{where} has seconds a trial, but says of no trials")
+        each = any(goal.kind in AT_MOST for goal in found[name].goals)
+        if each and not table.get("trials"):
+            raise UsageError(f"{where} has a goal of each trial, but says of no trials")
     return found
 
 
 _BOUNDS = {
-    kind: (f"{kind}_goal", f"{kind}_{'ceiling' if kind is GoalKind.ADDED else 'floor'}")
+    kind: (f"{kind}_goal", f"{kind}_{'ceiling' if kind in AT_MOST else 'floor'}")
     for kind in GoalKind
 }
 _POSITIVE = "a number over 0"
@@ -184,8 +185,9 @@ def _claim(where: str, name: str, table: dict[str, Any] | None) -> Claim:
     lone = [name for name in _OF_HOT_PATH if name in table and not table.get("hot_path")]
     if lone:
         raise UsageError(f"{where} has {lone[0]}, but no hot_path to measure")
-    if table.get("hot_path") and table.get("tested_by"):
-        raise UsageError(f"{where} has a hot_path and tested_by; expected one of them")
+    shown_by = [name for name in ("hot_path", "tested_by", "mode") if table.get(name)]
+    if len(shown_by) > 1:
+        raise UsageError(f"{where} has a {' and '.join(shown_by)}; expected one of them")
     if (simulated := table.get("simulated", False)) and not table.get("tested_by"):
         raise UsageError(f"{where} has simulated, but no tested_by that shows it in a simulator")
     if not isinstance(simulated, bool):
@@ -198,6 +200,7 @@ def _claim(where: str, name: str, table: dict[str, Any] | None) -> Claim:
         "reported": _figure(where, table, "reported"),
         "saved_s": _figure(where, table, "saved_s", _SECONDS),
         "saved_share": _figure(where, table, "saved_share", _SHARE),
+        "quality": _figure(where, table, "quality", _QUALITY),
         "counted": counted,
         "at_most": {
             name: _bound(f"{where} at_most.{name}", value)
@@ -215,6 +218,7 @@ _OF_HOT_PATH = ("trials", "also", "counted", "at_most")  # say nothing without o
 _FACTOR = "before / after, a number over 1", 1.0, math.inf
 _SECONDS = "seconds that 100 trials save, a number over 0", 0.0, math.inf
 _SHARE = "a share of a run, a number between 0 and 1", 0.0, 1.0
+_QUALITY = "a share of the plain quality, a number between 0 and 2", 0.0, 2.0
 
 
 def _figure(

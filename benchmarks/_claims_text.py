@@ -65,7 +65,11 @@ def told(row: Row) -> Iterable[str]:
 def readme_lines(report: ClaimsReport) -> list[str]:
     """What was measured, narrow; what is not built yet is only counted."""
     tested = (ClaimVerdict.WORKS, ClaimVerdict.SIMULATED)
-    shown = [row for row in report.rows if row.measured or row.verdict in tested]
+    shown = [
+        row
+        for row in report.rows
+        if row.measured or row.verdict in tested or any(figure.found for figure in row.figures)
+    ]
     rows = [
         (
             label(row),

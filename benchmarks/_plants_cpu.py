@@ -25,7 +25,9 @@ SCHEMA = "optimizer/stores/_schema.py"
 SIGNATURE = "optimizer/signature.py"
 SPACE = "optimizer/space.py"
 SWEEP = "optimizer/sweep.py"
+TELLING = "optimizer/study/telling.py"
 TRACKER = "optimizer/backtest/tracker.py"
+TRAFFIC = "optimizer/workers/traffic.py"
 TWIN = "optimizer/reference/grid.py"
 
 WITHOUT = ("study.QuietLoop",)
@@ -58,6 +60,8 @@ _FEATURE = "    given = _read(name, columns)\n    values = given[0].values\n    
 _ASKED = "        bars = check_bars(name, bars)\n        n_bars"
 _REUSED = "        found: Stage[Value] = self._memo.result(key, made)"
 _SWEEPING = "    prices = read_prices(close)"
+_TOLD = "        self._points.ended(job)\n        self._ending.note_partial(job)"
+_SERVING = "        self._evaluations.release(job)\n        self._ending.served(job"
 _LOADING = "    trials: dict[int, Trial] = {}\n    problems: list[Problem] = []\n"
 
 _ADDERS = ("stores.AddEach", "stores.Settings", "study.MomentumStudy")
@@ -77,8 +81,11 @@ SUGGESTING = ("sampling.Resume", "sampling.Suggest")
 SWEEPERS = ("sweep.SweepDrawn", "sweep.SweepSpace")
 _EXPANDERS = ("space.GridColumns", "configuration.RunSavings")
 _LOADERS = ("records.LoadFolder", "records.LoadFolderOfJson")
+POOLED = ("workers.Dispatch", "workers.SharedData")
+ENGINES = ("optimize.Resumed", "optimize.Served", "optimize.Told")
+_STORED = ("optimize.Resumed", "optimize.Told")
 _SIGNERS = (
-    *("signature.Cold", "study.MomentumStudy"),
+    *("signature.Cold", "study.MomentumStudy", *ENGINES),
     *("evaluations.NextSession", "evaluations.Repeated", "evaluations.SingleFlight"),
 )
 
@@ -134,6 +141,7 @@ _EVALUATIONS = (
         *("evaluations.NextSession", "n=100", EVALUATIONS),
         *("        self.fingerprint = _require_fingerprint(fingerprint)", _SUM),
         probe=250_000,
+        shared=("evaluations.NextSession", *_STORED),
     ),
     Work(
         *("evaluations.Repeated", "n=25", EVALUATIONS),
@@ -333,11 +341,38 @@ _STORAGE = (
         *("optuna_storage.KeepTrials", "durability=process", "optimizer/stores/_stored_trials.py"),
         *("            target = int(state)\n            now = ", _SUM),
         probe=60_000,
+        shared=("optuna_storage.KeepTrials", *_STORED),
     ),
     Work(
         *("optuna_storage.Reload", "n=1000", "optimizer/stores/_mirror.py"),
         *("            found: list[Any] = [self._slots[n] for n in numbers]\n", _SUM),
         probe=800_000,
+        shared=("optuna_storage.Reload", *_STORED),
+    ),
+)
+
+_WORKERS = (
+    Work(
+        *("workers.Dispatch", "way=one", TRAFFIC),
+        *("        self.flights[flight.task] = flight\n        self._queue.append", _SUM),
+        probe=8_000,
+        shared=POOLED,
+    ),
+    Work(
+        *("workers.SharedData", "megabytes=2", TRAFFIC),
+        *("        self._meter.peak(member.place, peak_bytes)", _SUM),
+        probe=8_000,
+        shared=POOLED,
+    ),
+)
+
+_ENGINE = (
+    Work("optimize.Told", "n=20", TELLING, _TOLD, _SUM, probe=60_000, shared=ENGINES),
+    Work("optimize.Served", "prices=2000", TELLING, _SERVING, _SUM, probe=40_000),
+    Work(
+        *("optimize.Resumed", "n=1000", "optimizer/study/duplicates.py"),
+        *("            trial = trials[number]\n            if trial.state", _SUM),
+        probe=4_000,
     ),
 )
 
@@ -351,7 +386,7 @@ _STUDIES = (
 
 CPU = (
     *(*_STORES, *_SIGNATURE, *_BACKTESTS, *_STUDIES, *_SAMPLING, *_STORAGE),
-    *(*_SPACE, *_CONFIGURATION, *_RECORDS, *_EVALUATIONS),
+    *(*_SPACE, *_CONFIGURATION, *_RECORDS, *_EVALUATIONS, *_WORKERS, *_ENGINE),
 )
 """For each hot path what makes it slower by any share."""
 

@@ -1,7 +1,7 @@
 """The README's tables come from stored runs: `python -m benchmarks._readme store | check`.
 
-`store` keeps the last reports of `nox -s bench`, `claims`, `parity`, `start` and `growth` in
-`benchmarks/results/` and writes their tables into the README; `check` exits 1 if the README says
+`store` keeps the last reports of `nox -s bench`, `claims`, `parity`, `start`, `growth` and `modes`
+in `benchmarks/results/` and writes their tables into the README; `check` exits 1 if the README says
 anything else.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _claims_code, _growth, _peers, _registry, _start
+from benchmarks import _claims_code, _engine, _growth, _modes, _peers, _registry, _start
 from benchmarks._blocks import MissingBlockError, filled
 from benchmarks._claims_report import ClaimsFormatError, ClaimsReport
 from benchmarks._claims_studies import study_lines
@@ -37,6 +37,7 @@ REPORTS = {
     "parity": "parity.json",
     "start": "start.json",
     "growth": "growth.json",
+    "modes": "modes.json",
 }
 
 
@@ -70,6 +71,7 @@ def rendered(text: str) -> str:
         "start": _first_table(),
         "studies": _studies(),
         "growth": _growth.lines_of(_read("growth")),
+        "modes": _mode_lines(),
     }
     for name, lines in blocks.items():
         text = filled(text, name, lines)
@@ -88,7 +90,7 @@ def _store() -> None:
         if name != "start":  # which has no parts
             _refuse_part(name, reports[name])
     _refuse_other(reports["bench"])
-    for name in ("claims", "parity", "start", "growth"):
+    for name in ("claims", "parity", "start", "growth", "modes"):
         _refuse_older(name, reports[name], reports["bench"]["tree"])
     RESULTS.mkdir(exist_ok=True)
     _growth.write(reports.pop("growth"), RESULTS / "growth.json")  # with its charts
@@ -100,10 +102,12 @@ def _refuse_part(name: str, report: dict[str, Any]) -> None:
     """Only a whole run is stored: green, careful, every hot path."""
     if name == "growth":
         whole = _growth.is_whole(report)
+    elif name == "modes":
+        whole = _modes.is_whole(report)
     else:
         measured = {row["path"] for row in report.get("findings", [])}
         measured |= {row["hot_path"] for row in report.get("rows", []) if row["hot_path"]}
-        load = _peers.load if name == "parity" else _registry.load
+        load = {"parity": _peers.load, "claims": _engine.load}.get(name, _registry.load)
         whole = measured == {path.name for path in load()}
     quick = report.get("quick", False) or report.get("rule", CAREFUL) != CAREFUL
     if report.get("exit_code", 0) or quick or not whole:
@@ -130,7 +134,9 @@ def _refuse_other(report: dict[str, Any]) -> None:
 def _refuse_older(name: str, report: dict[str, Any], tree: str) -> None:
     """Only what was found of the code that `nox -s bench` saw, with the suites as they are."""
     asked = [("code", report.get("tree"), tree)]
-    if name not in ("start", "growth"):  # which have their own programs
+    if name == "modes":
+        asked.append(("searches", report.get("suite"), _modes.suite()))
+    elif name not in ("start", "growth"):  # which have their own programs
         suite = _claims_code.suites(ROOT, peers=name == "parity")
         asked.append(("suites", report.get("suite"), suite))
     for what, found, expected in asked:
@@ -178,6 +184,12 @@ def _parity() -> list[str]:
 
 def _studies() -> list[str]:
     return study_lines(ClaimsReport.from_json(_read("parity")))
+
+
+def _mode_lines() -> list[str]:
+    if not (RESULTS / "modes.json").is_file():
+        return ["not measured yet: nox -s modes"]
+    return _modes.lines_of(_read("modes"))
 
 
 def _first_table() -> list[str]:

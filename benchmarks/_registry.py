@@ -45,7 +45,9 @@ COUNTER_WITNESSES = frozenset(
 )
 WITNESSES = COUNTER_WITNESSES | {"instructions", "memory", "cpu", "claim", "wall"}
 CLAIMS = Path(__file__).with_name("claims.toml")
-PEERS = "peers"  # how the modules are called, but for the underscore, whose paths the gate lacks
+# How the modules are called, but for the underscore, whose paths the gate lacks: those that need
+# the field's libraries, and whole studies, which take too long for every run of the gate.
+PEERS, ENGINE = "peers", "engine"
 
 _declared: dict[str, type[Any]] = {}
 
@@ -62,6 +64,7 @@ class Declaration:
     slow_before: tuple[Any, ...]  # parameters at which `before` runs in claims, not in every bench
     uncounted: tuple[Any, ...]  # parameters at which counting would take too long
     untimed: tuple[Any, ...]  # parameters whose CPU time says no more than another's
+    once: tuple[Any, ...]  # parameters at which a process of the claims calls each side once
     claim_at: Any  # the parameter the claim is judged at
 
 
@@ -74,6 +77,7 @@ def hot_path(
     slow_before: tuple[Any, ...] = (),
     uncounted: tuple[Any, ...] = (),
     untimed: tuple[Any, ...] = (),
+    once: tuple[Any, ...] = (),
     claim_at: Any = None,
 ) -> Callable[[type[Any]], type[Any]]:
     """Declare a class as a hot path; see the module's docstring."""
@@ -91,9 +95,8 @@ def hot_path(
         name = f"{suite.lstrip('_')}.{cls.__name__.lstrip('_')}"
         if name in _declared:
             raise ValueError(f"{name} is declared twice")
-        cls.hot_path = Declaration(
-            name, claim, witnesses, clock, after_only, slow_before, uncounted, untimed, claim_at
-        )
+        declared = name, claim, witnesses, clock, after_only, slow_before, uncounted, untimed
+        cls.hot_path = Declaration(*declared, once, claim_at)
         _give_asv_its_methods(cls)
         _declared[name] = cls
         return cls
@@ -108,7 +111,7 @@ def load() -> list[RegisteredPath]:
     for module in pkgutil.iter_modules(benchmarks.__path__):
         if not module.name.startswith("_") and not module.ispkg:
             importlib.import_module(f"benchmarks.{module.name}")
-    return [path for path in declared() if not path.name.startswith(PEERS)]
+    return [path for path in declared() if not path.name.startswith((PEERS, ENGINE))]
 
 
 def declared() -> list[RegisteredPath]:
@@ -166,6 +169,7 @@ class RegisteredCase:
         self.compared = self.has_before and single not in declaration.slow_before
         self.counted = single not in declaration.uncounted
         self.timed = single not in declaration.untimed
+        self.once = single in declaration.once
         self.cpu_floor: float | None = _floors(declaration.claim).get(self.label)
 
     def open(self) -> OpenCase:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import _claims_code, _peers, _readme, _registry
+from benchmarks import _claims_code, _engine, _modes, _peers, _readme, _registry
+from benchmarks._engine_workloads import WORKLOADS
 from benchmarks._growth_curves import GROUPS, SIZES
 from benchmarks.gate.own import source_hash
 
@@ -33,7 +34,9 @@ def test_a_changed_figure_is_noticed() -> None:
     assert _readme.rendered(changed) != changed
 
 
-@pytest.mark.parametrize("name", ["bench", "claims", "parity", "start", "studies", "growth"])
+@pytest.mark.parametrize(
+    "name", ["bench", "claims", "parity", "start", "studies", "growth", "modes"]
+)
 @pytest.mark.parametrize("command", ["store", "check"])
 def test_a_lost_block_is_told(
     name: str,
@@ -63,7 +66,8 @@ def whole_runs() -> dict[str, dict[str, Any]]:
         "findings": [{"path": name, "witness": "cpu"} for name in names],
         "baselines": {name: {"tree": "t0"} for name in names},
     }
-    claims: dict[str, Any] = {"quick": False, "rows": [{"hot_path": name} for name in names]}
+    studies = [path.name for path in _engine.load()]
+    claims: dict[str, Any] = {"quick": False, "rows": [{"hot_path": name} for name in studies]}
     peers: dict[str, Any] = {"rows": [{"hot_path": path.name} for path in _peers.load()]}
     claims |= {"tree": "t0", "suite": SUITES[False]}
     peers |= {"tree": "t0", "suite": SUITES[True]}
@@ -73,7 +77,13 @@ def whole_runs() -> dict[str, dict[str, Any]]:
         {"name": name, "title": name, "ended": {}, "lines": {"ours": [[n, 1.0] for n in SIZES]}}
         for name in GROUPS
     ]
+    runs = [
+        {"workload": name, "seed": seed, "arms": {}} for name in WORKLOADS for seed in _modes.SEEDS
+    ]
+    modes: dict[str, Any] = growth | {"suite": _modes.suite(), "quick": False, "runs": runs}
+    modes["trials"] = _modes.TRIALS
     found = {"last": bench, "claims": claims, "parity": peers, "start": start, "growth": growth}
+    found["modes"] = modes
     return {f"{name}.json": report for name, report in found.items()}
 
 
@@ -119,6 +129,9 @@ OTHER = sorted(path.name for path in _registry.load())[1]
         ("start.json", "tree", "t1", "`nox -s start` measured code t1, expected t0: run it"),
         ("growth.json", "tree", "t1", "`nox -s growth` measured code t1, expected t0: run it"),
         ("growth.json", "groups", [], "`nox -s growth` was red, quick or of some paths only"),
+        ("modes.json", "runs", [], "`nox -s modes` was red, quick or of some paths only"),
+        ("modes.json", "tree", "t1", "`nox -s modes` measured code t1, expected t0: run it"),
+        ("modes.json", "suite", "s1", "`nox -s modes` measured searches s1, expected"),
         ("claims.json", "suite", "s1", "`nox -s claims` measured suites s1, expected"),
         ("parity.json", "suite", "s1", "`nox -s parity` measured suites s1, expected"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sample_claims import TRIAL, claim, measured
 
-from benchmarks import _claims, _claims_code, _registry
+from benchmarks import _claims, _claims_code, _engine
 from benchmarks._claims_figures import ClaimVerdict
 from benchmarks._claims_measured import Measured
 from benchmarks._claims_plan import lines_of
@@ -20,7 +20,7 @@ from benchmarks._claims_rows import Role
 from benchmarks._claims_table import ORDER, Claim, read_claims, read_compared, split_case
 from benchmarks.gate.errors import BodyRaisedError, NotMeasuredError, UsageError
 
-PATHS = {path.name: path for path in _registry.load()}
+PATHS = {path.name: path for path in _engine.load()}
 CLAIMS = {
     "dedup-insert": claim(also=("stores.AddEach",), plain_path="stores.SeenEach"),
     "pool": Claim("pool", what="x", source="y"),
@@ -170,7 +170,8 @@ def _asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return dict.fromkeys(counters, (10, 1))
 
     monkeypatch.setattr(_claims, "Run", NoRun)
-    monkeypatch.setattr(_claims, "measure", measure)
+    for taking in ("measure", "measure_once"):
+        monkeypatch.setattr(_claims, taking, measure)
 
     def answered(side: None, key: object, names: Any) -> dict[str, tuple[int, int]]:
         return dict.fromkeys(names, (680_000, 291_000))

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 from sample_claims import TRIAL, amount, line, measured, report
 
-from benchmarks import _claims, _claims_cells, _claims_table, _claims_text, _peers, _registry
+from benchmarks import (
+    _claims,
+    _claims_cells,
+    _claims_table,
+    _claims_text,
+    _engine,
+    _peers,
+    _registry,
+)
 from benchmarks._claims_figures import ClaimVerdict
 from benchmarks._claims_goals import Goal, GoalKind, GoalVerdict, with_found
 from benchmarks._claims_plan import lines_of
@@ -34,7 +42,7 @@ def row(*goals: Goal, wall: float = 60.0, before_s: float = 1.0, trials: int = 2
 
 
 def test_the_projects_own_rows_are_of_cases_that_are_there() -> None:
-    paths = {path.name: path for path in (*_peers.load(), *_registry.load())}
+    paths = {path.name: path for path in (*_peers.load(), *_engine.load())}
     places = {f"{path.name}[{case.label}]" for path in paths.values() for case in path.cases}
     assert read_beyond()
     assert {*read_beyond()} <= places
@@ -89,7 +97,7 @@ def test_all_fields_are_read(tmp_path: Path) -> None:
         ('"x" = { wall_goal = 0 }', "x wall_goal is 0; expected a number over 0"),
         ('"x" = { cpu_floor = "2x" }', "x cpu_floor is '2x'; expected a number over 0"),
         ('"x" = { note = "y" }', "x has neither goal nor floor; expected wall_goal"),
-        ('"x" = { added_s_goal = 1.0 }', "x has seconds a trial, but says of no trials"),
+        ('"x" = { added_s_goal = 1.0 }', "x has a goal of each trial, but says of no trials"),
         ('"x" = { cpu_goal = 2.0, per = "day" }', "x per is 'day'; expected one of trial"),
     ],
 )
@@ -164,6 +172,27 @@ def test_added_seconds_are_of_a_trial_and_at_most_the_goal(
     assert found.found.value == pytest.approx(added_s)
     assert found.found.low < found.found.value < found.found.high
     assert (found.verdict, found.broken) == (verdict, broken)
+
+
+@pytest.mark.parametrize(
+    ("goal", "found", "verdict", "broken"),
+    [
+        (Goal(GoalKind.MEMORY, goal=1.67), 2.0, GoalVerdict.REACHED, False),
+        (Goal(GoalKind.MEMORY, goal=2.5, floor=2.1), 2.0, GoalVerdict.MISSED, True),
+        (Goal(GoalKind.BYTES, goal=2_000.0), 1_500.0, GoalVerdict.REACHED, False),
+        (Goal(GoalKind.BYTES, goal=1_000.0, floor=1_400.0), 1_500.0, GoalVerdict.MISSED, True),
+    ],
+)
+def test_bytes_that_are_kept(goal: Goal, found: float, verdict: GoalVerdict, broken: bool) -> None:
+    """60 kB by 20 trials, 30 kB by the second side."""
+    kept = with_found(goal, measured(1.0), 20, (60_000, 30_000))
+    assert kept.found is not None
+    assert (kept.found.value, kept.verdict, kept.broken) == (found, verdict, broken)
+    told = _claims_cells.goal_words(kept)
+    assert ("2x" if goal.kind is GoalKind.MEMORY else "1.5 kB") in told
+    unknown = with_found(goal, measured(1.0), 20)
+    assert (unknown.found, unknown.verdict, unknown.broken) == (None, None, False)
+    assert "not measured" in _claims_cells.goal_words(unknown)
 
 
 def test_a_floor_alone_has_no_verdict() -> None:

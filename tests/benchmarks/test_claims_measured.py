@@ -10,7 +10,7 @@ from typing import Any, Self
 import pytest
 from sample_claims import interleaved
 
-from benchmarks import _claims_measured, _claims_swapped, _registry
+from benchmarks import _claims_measured, _claims_swapped, _engine
 from benchmarks._claims_measured import Amount, Measured, Spread, count_both, measure
 from benchmarks.gate import instruments, ratio
 from benchmarks.gate.errors import NotMeasuredError
@@ -121,7 +121,7 @@ def test_how_many_processes(
 
 
 def test_the_sides_of_a_swapped_path_are_swapped() -> None:
-    originals = {path.name: path for path in _registry.load()}
+    originals = {path.name: path for path in _engine.load()}
     swapped = {path.name: path for path in _claims_swapped.load()}
     assert set(swapped) == set(originals)
     path = swapped["signature.Cold"]

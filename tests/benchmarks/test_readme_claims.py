@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sample_claims import report
 
-from benchmarks import _readme, _registry
+from benchmarks import _engine, _readme
 from benchmarks._claims_text import readme_lines
 
 
@@ -41,7 +41,7 @@ def written(stored: Path, **fields: Any) -> None:
     first, *_ = report().rows
     rows = [
         {"hot_path": name, "claim": "", "measured": None}
-        for name in (path.name for path in _registry.load())
+        for name in (path.name for path in _engine.load())
     ]
     table = {"format": 3, "quick": False, "rows": [*rows, {"hot_path": ""}], **fields}
     scratch = stored.parent / "scratch"
