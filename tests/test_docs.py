@@ -21,6 +21,8 @@ BY_HAND = {
     "rebaseline": "it changes what is stored",
     "stress": "it takes long",
     "growth": "it takes long",
+    "modes": "it takes long",
+    "browser": "it needs a headless browser",
     "ledger": "it takes hours",
     "history": "it serves pages until it is stopped",
     "release": "it asks the package index for everything",

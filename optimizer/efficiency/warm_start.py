@@ -36,7 +36,7 @@ def warm_start_params(
     Cost: a sort of each study's complete trials.
 
     Args:
-        earlier: a study, several, or trials (which count as one study).
+        earlier: a study or the Result of one, several, or trials (which count as one study).
         n: how many points at most, at least 0.
         direction: "minimize" or "maximize", of the study to be started.
         space: of the study to be started.
@@ -68,7 +68,11 @@ def warm_start_params(
 def _studies(earlier: Any, direction: str) -> Iterator[list[FrozenTrial]]:
     """The trials of each study; those that came without one are the last."""
     loose = []
-    for item in [earlier] if hasattr(earlier, "get_trials") else earlier:
+    if hasattr(earlier, "get_trials") or not isinstance(earlier, Iterable):
+        earlier = [earlier]
+    for one in earlier:
+        of_result = hasattr(getattr(one, "study", None), "get_trials")  # what `optimize` returned
+        item = one.study if of_result else one
         if hasattr(item, "get_trials"):
             _check_direction(item, direction)
             yield item.get_trials(deepcopy=False)
@@ -76,7 +80,7 @@ def _studies(earlier: Any, direction: str) -> Iterator[list[FrozenTrial]]:
             loose.append(item)
         else:
             raise EfficiencyError(
-                f"found a {type(item).__name__} to start from, expected an Optuna study or trial"
+                f"found {type(item).__name__} to start from, expected an Optuna study or trial"
             )
     yield loose
 

@@ -49,6 +49,7 @@ class RunReport:
         where: where trials were evaluated and why, in words.
         states: state of Optuna's -> trials told in this run.
         served: of them, those answered from an evaluation that was known.
+        repeated: of the served, those at a point that the study has already: they are told FAIL.
         resampled: points drawn anew because they were known.
         pruned: trials stopped early.
         subsampled: trials that only ever saw a part of the data.
@@ -67,6 +68,7 @@ class RunReport:
     where: str = ""
     states: Mapping[str, int] = field(default_factory=dict)
     served: int = 0
+    repeated: int = 0
     resampled: int = 0
     pruned: int = 0
     subsampled: int = 0
@@ -133,7 +135,11 @@ class RunReport:
 
     def lines(self) -> list[tuple[str, str]]:
         """Name and figure of each line of the report, the phases aside."""
-        states = ", ".join(f"{n} {state.lower()}" for state, n in self.states.items() if n)
+        counts = {state.lower(): n for state, n in self.states.items()}
+        if self.repeated:  # nothing went wrong with those
+            counts["fail"] = counts.get("fail", 0) - self.repeated
+            counts["served"] = self.repeated
+        states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
         lines = [
             ("trials", f"{self.trials}" + (f" ({states})" if states else "")),
             ("total time", _seconds(self.total_s)),
@@ -170,6 +176,7 @@ class RunReport:
         told += [f"{a:{width}}  {b:>10}  {c:>9}" for a, b, c in self.phase_lines()]
         if self.workers > 1:
             told.append("(the objective's time is the sum over the workers)")
+            told.append("(idle: this process, while it waits for them)")
         return "\n".join([*told, *self.remarks])
 
     def html(self, study: optuna.Study, *, title: str | None = None) -> str:
@@ -190,8 +197,8 @@ class RunReport:
 
     def _served(self) -> str:
         told = f"{self.served} (hit rate {_percent(self.hit_rate)})"
-        if self.served and self.states.get("FAIL"):
-            told += ", told fail where the study has the point already"
+        if self.repeated:
+            told += f", {self.repeated} of them told FAIL: the study has the point already"
         return told
 
     def _memory(self) -> str:

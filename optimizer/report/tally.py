@@ -19,7 +19,8 @@ class Tally:
     Cost: an addition each.
 
     Attributes:
-        served, resampled, pruned, subsampled, retried: as in `RunReport`; the loop adds to them.
+        served, repeated, resampled, pruned, subsampled, retried: as in `RunReport`; the loop adds
+            to them.
         remarks: lines for the end of the report; the loop appends to them.
 
     Example:
@@ -35,7 +36,8 @@ class Tally:
         self._cpu_s = time.process_time()
         self._phases_s = dict.fromkeys(PHASES, 0.0)
         self._states: Counter[str] = Counter()
-        self.served = self.resampled = self.pruned = self.subsampled = self.retried = 0
+        self.served = self.repeated = self.resampled = 0
+        self.pruned = self.subsampled = self.retried = 0
         self.remarks: list[str] = []
 
     def add(self, phase: str, seconds: float) -> None:
@@ -86,6 +88,7 @@ class Tally:
             where=where,
             states=dict(self._states),
             served=self.served,
+            repeated=self.repeated,
             resampled=self.resampled,
             pruned=self.pruned,
             subsampled=self.subsampled,

@@ -64,11 +64,11 @@ def read_workers(found: Any) -> Any:
     """A number of workers, "auto", or None."""
     if found is None or found == "auto":
         return found
-    if isinstance(found, str) or not isinstance(found, int):
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise StudyArgumentError(
             f"workers is {shown(found)}, expected an integer of at least 1, or 'auto'."
         )
-    return read_count("workers", found, 1)
+    return found
 
 
 def read_choice(what: str, found: Any, choices: Iterable[Any]) -> Any:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from optimizer.efficiency import config_of
 from optimizer.errors import (
     EfficiencyError,
     ObjectiveError,
@@ -23,6 +24,7 @@ from optimizer.errors import (
 )
 
 if TYPE_CHECKING:
+    from optimizer.stores.optuna_storage import SQLiteStorage
     from optimizer.study.failures import Failures
     from optimizer.study.result import Result
     from optimizer.study.script import Script
@@ -132,18 +134,31 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _study(script: Script, chosen: argparse.Namespace) -> int:
-    """Run it, and tell what came of it; the exit code."""
+    """Run it, and tell what came of it; the exit code.
+
+    The storage is closed before the interpreter ends: its thread must not be at work then.
+    """
+    try:
+        with contextlib.ExitStack() as end:
+            return _studied(script, end, chosen)
+    except StoreError as error:
+        return _complain(error, NO_STORE)
+
+
+def _studied(script: Script, end: contextlib.ExitStack, chosen: argparse.Namespace) -> int:
     from optimizer.study.failures import Failures
 
     name = chosen.study or script.name
     failures = Failures(script.path)
     try:
         with failures, _short_warnings():
-            result = _result(script, name, failures, chosen)
+            result = _result(script, name, failures, end, chosen)
     except StudyInterrupted as interrupted:
         return _interrupted(interrupted, name, chosen)
-    except (StoreError, ReportError) as error:
-        return _complain(error, NO_STORE if isinstance(error, StoreError) else NO_REPORT)
+    except StoreError:
+        raise
+    except ReportError as error:
+        return _complain(error, NO_REPORT)
     except (StudyArgumentError, ObjectiveError, EfficiencyError, SpaceError) as error:
         return _complain(error, USAGE)
     except Exception as error:
@@ -160,22 +175,34 @@ def _study(script: Script, chosen: argparse.Namespace) -> int:
 
 
 def _result(
-    script: Script, name: str, failures: Failures, chosen: argparse.Namespace
+    script: Script,
+    name: str,
+    failures: Failures,
+    end: contextlib.ExitStack,
+    chosen: argparse.Namespace,
 ) -> Result | None:
     """What the study came to; None where it has all its trials already."""
     if chosen.html is not None:
         _check_html(chosen.html)
-    if chosen.storage is not None and "://" in _path_of(chosen.storage):
-        raise StudyArgumentError(f"--storage is {chosen.storage!r}, expected a file")
-    left = chosen.trials - _told_before(script, name, chosen)
+    config_of(chosen.mode or script.mode)  # before a file is made
+    storage, left = None, chosen.trials
+    if chosen.storage is not None:
+        storage = _opened(chosen.storage)
+        end.callback(storage.close)
+        left -= _told_before(storage, script, name)
     if left <= 0:
         _say(f"study {name!r} has {chosen.trials - left} trials already; pass more --trials")
         return None
-    return _optimize(script, name, left, failures, chosen)
+    return _optimize(script, name, left, storage, failures, chosen)
 
 
 def _optimize(
-    script: Script, name: str, left: int, failures: Failures, chosen: argparse.Namespace
+    script: Script,
+    name: str,
+    left: int,
+    storage: SQLiteStorage | None,
+    failures: Failures,
+    chosen: argparse.Namespace,
 ) -> Result:
     import optuna
 
@@ -190,7 +217,7 @@ def _optimize(
         timeout=chosen.timeout,
         mode=chosen.mode or script.mode,
         workers=chosen.workers,
-        storage=chosen.storage,
+        storage=storage,
         study_name=name,
         data=script.data,
         direction=None if several else script.directions[0],
@@ -220,42 +247,39 @@ def _short_warnings() -> Iterator[None]:
 # --- what is stored already
 
 
-def _told_before(script: Script, name: str, chosen: argparse.Namespace) -> int:
-    """How many trials the study has that came to an end; 0 without a storage.
+def _opened(path: str) -> SQLiteStorage:
+    from optimizer.stores.optuna_storage import SQLiteStorage
+
+    path = path.removeprefix("sqlite:///")
+    if "://" in path:
+        raise StudyArgumentError(f"--storage is {path!r}, expected a file")
+    return SQLiteStorage(path)
+
+
+def _told_before(storage: SQLiteStorage, script: Script, name: str) -> int:
+    """How many trials the study has that came to an end; 0 if there is no such study.
 
     Those that failed are tried again, unless they were served.
     """
-    if chosen.storage is None or not os.path.exists(_path_of(chosen.storage)):
-        return 0
     import optuna
 
-    from optimizer.stores.optuna_storage import SQLiteStorage
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = SQLiteStorage(_path_of(chosen.storage))
     try:
         study = optuna.load_study(study_name=name, storage=storage)
-        directions = tuple(one.name.lower() for one in study.directions)
-        if directions != script.directions:
-            raise StudyArgumentError(
-                f"study {name!r} in {chosen.storage!r} has {', '.join(directions)}, and the script "
-                f"{', '.join(script.directions)}; pass another --study or change `direction`"
-            )
-        trials = study.get_trials(deepcopy=False)
     except KeyError:
         return 0
-    finally:
-        storage.close()
-    return sum(map(_counts, trials))
+    directions = tuple(one.name.lower() for one in study.directions)
+    if directions != script.directions:
+        raise StudyArgumentError(
+            f"study {name!r} in {storage.path!r} has {', '.join(directions)}, and the script "
+            f"{', '.join(script.directions)}; pass another --study or change `direction`"
+        )
+    return sum(map(_counts, study.get_trials(deepcopy=False)))
 
 
 def _counts(trial: Any) -> bool:
     served = "optimizer:served_of" in trial.user_attrs or "optimizer:value" in trial.user_attrs
     return trial.state.name in ("COMPLETE", "PRUNED") or served
-
-
-def _path_of(storage: str) -> str:
-    return storage.removeprefix("sqlite:///")
 
 
 # --- what is told

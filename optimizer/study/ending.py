@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -22,29 +20,6 @@ LONGEST_TRACEBACK = 10_000
 
 # A child of Optuna's logger: `optuna.logging.set_verbosity` counts here too.
 logger = optuna.logging.get_logger("optuna.velocity")
-
-
-def feasible(value: Any, directions: int) -> Values | str:
-    """The values of a trial, or what is wrong with them; in Optuna's words."""
-    values = value if isinstance(value, Sequence) else [value]
-    numbers, faults = [], []
-    for one in values:
-        try:
-            number = float(one)
-        except (ValueError, TypeError):
-            faults.append(f"The value {one!r} could not be cast to float")
-            continue
-        if math.isnan(number):
-            faults.append(f"The value {one} is not acceptable")
-        numbers.append(number)
-    if faults:
-        return "; ".join(faults)
-    if len(numbers) != directions:
-        return (
-            f"The number of the values {len(numbers)} did not match the number of the objectives "
-            f"{directions}"
-        )
-    return tuple(numbers)
 
 
 class Ending:

@@ -77,7 +77,8 @@ def optimize(
 
     A finite space is enumerated, in an order set by the seed, where no more combinations remain
     than trials are asked for; more are not run (`CapWarning`). So is what a study that is resumed
-    has left. Not with `duplicates="evaluate"`.
+    has left. Without `n_trials` the sampler begins, and what it leaves is enumerated once it
+    repeats itself; the run ends with the last combination. Not with `duplicates="evaluate"`.
 
     Cost: what the objective, the sampler and the storage take, and one signature per trial; with
     workers, one message there and one back. Evaluations on a store file take one transaction
@@ -86,7 +87,8 @@ def optimize(
     Args:
         objective: what is evaluated; see above. Returns a number, or one for each direction.
         space: a SearchSpace, specs for one, or Optuna distributions.
-        n_trials: how many, counted as Optuna does: each trial that is started. None: no limit.
+        n_trials: how many, counted as Optuna does: each trial that is started. None: no limit but
+            the end of the space.
         timeout: seconds after which no trial is started any more.
         mode: "fast", "balanced", "thorough" or an EfficiencyConfig; None for none of its measures.
         workers: how many processes evaluate; 1: this one does. "auto": this process, threads or
@@ -95,7 +97,8 @@ def optimize(
         storage: None for memory; a path or "sqlite:///..." for a SQLiteStorage there; or an Optuna
             storage. A study of that name is resumed.
         study_name: "default" in a file, where none is given.
-        data: name -> array, table or setting, for `context.data`. Workers share it, read-only.
+        data: name -> array, table or setting, for `context.data`. Workers share it, read-only;
+            in this process it is what was given, so objectives must not write into it.
         direction, directions: as for `optuna.create_study`.
         sampler: IncrementalTPESampler(seed=seed) by default; on an Optuna that it does not know
             well enough TPESampler, which suggests the same.
@@ -111,7 +114,7 @@ def optimize(
             None: "serve", unless the mode has no caching.
         retries: how often a trial is started again whose worker died or hung.
         trial_timeout_s: seconds for one evaluation, then its worker is replaced.
-        warm_start: studies, or trials: their best points are tried first.
+        warm_start: studies, results or trials of earlier runs: their best points are tried first.
         progress: a live line on stderr; None: where that is a terminal.
         compare: so many trials are run by plain Optuna afterwards, to measure the speedup.
         version: stands for objective and data, as for `fingerprint`.

@@ -44,6 +44,7 @@ class Raised:
     seconds: float
     attempt: int = 1
     is_loss: bool = False  # no error of the objective's: its worker was lost
+    caught: str = ""  # the repr of an error that `catch` names, caught in the worker
 
 
 @dataclass(frozen=True, slots=True)

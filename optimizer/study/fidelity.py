@@ -37,7 +37,7 @@ class Fidelity:
         self.policy = policy
         self._direction = direction
         self._values: dict[float, list[float]] = {}
-        self._unfinished: dict[Signature, tuple[float, dict[str, Any]]] = {}
+        self._unfinished: dict[Signature, tuple[float, float, dict[str, Any]]] = {}
 
     def fraction(self, job: Job) -> float:
         """How much of the data the trial starts with.
@@ -61,7 +61,7 @@ class Fidelity:
             job.fraction = self.policy.next_fraction(job.fraction)
             return True
         if job.signature is not None and not math.isnan(value):
-            self._unfinished[job.signature] = (value, dict(job.params))
+            self._unfinished[job.signature] = (job.fraction, value, dict(job.params))
         return False
 
     def finished(self, signature: Signature | None) -> None:
@@ -72,13 +72,21 @@ class Fidelity:
     def promoted(self) -> dict[str, Any] | None:
         """The best point that was only seen on a part of the data; None if there is none.
 
-        Values on the larger parts count first.
+        Where larger parts were earned, the points that earned them come first: values of different
+        parts cannot be compared where an objective adds up.
         """
         if not self._unfinished:
             return None
         sign = 1 if self._direction == "maximize" else -1
-        best = max(self._unfinished, key=lambda key: sign * self._unfinished[key][0])
-        return self._unfinished.pop(best)[1]
+        seen = self._unfinished
+        earned = self.policy is not None and self.policy.adaptive
+        best = max(seen, key=lambda key: (earned and seen[key][0], sign * seen[key][1]))
+        return seen.pop(best)[2]
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether there is a point for `promoted`."""
+        return bool(self._unfinished)
 
     def kept_back(self, n_trials: int | None) -> int:
         """How many of so many trials are kept for promotions."""
@@ -97,4 +105,4 @@ class Fidelity:
             self._values.setdefault(fraction, []).append(value)
             signature = sign(trial.params, known.space)
             if signature is not None and known.get(signature) is None:
-                self._unfinished[signature] = (value, dict(trial.params))
+                self._unfinished[signature] = (fraction, value, dict(trial.params))

@@ -43,10 +43,13 @@ class Interrupts:
 
     @contextmanager
     def welcome(self) -> Iterator[None]:
-        """A block that Ctrl-C may end at any point; one that came before ends it at once."""
+        """A block that Ctrl-C may end at any point; one that came before ends it at once.
+
+        While it is held, nothing ends the block.
+        """
         try:
-            self._welcome = not self._held
-            if self._welcome:
+            if not self._held:
+                self._welcome = True
                 self.check()
             yield
         finally:

@@ -12,10 +12,18 @@ class Limits:
         n_trials: at most so many; None for no limit.
         timeout_s: none after so many seconds; None for no limit.
         kept_back: the last trials, for points that were good on a part of the data.
+        spare: how many of the last trials are only run if there is such a point.
     """
 
-    def __init__(self, n_trials: int | None, timeout_s: float | None, kept_back: int = 0) -> None:
+    def __init__(
+        self,
+        n_trials: int | None,
+        timeout_s: float | None,
+        kept_back: int = 0,
+        spare: int = 0,
+    ) -> None:
         self._n_trials = n_trials
+        self._spare = spare
         self._kept_back = kept_back
         self._started = 0
         self._ends_s = None if timeout_s is None else time.perf_counter() + timeout_s
@@ -29,6 +37,12 @@ class Limits:
         """Whether the next trial is one of those kept back."""
         left = self.left
         return left is not None and left <= self._kept_back
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether the next trial is only run for a point that was good on a part of the data."""
+        left = self.left
+        return left is not None and left <= self._spare
 
     @property
     def left(self) -> int | None:

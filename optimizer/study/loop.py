@@ -120,6 +120,8 @@ class Loop:
     def _is_over(self) -> bool:
         if self._error is not None or self._study._stop_flag or self._limits.are_reached:
             return True
+        if self._limits.is_spare and not self._points.has_promotions:
+            return True
         return self._limits.left is None and self._serves and self._points.is_exhausted
 
     def _may_start(self) -> bool:
@@ -281,6 +283,10 @@ class Loop:
         except Exception as error:  # an attribute that the storage does not take, say
             self._fail(job, Raised(job.number, error, traceback.format_exc(), event.seconds))
             return
+        if event.outcome.caught is not None:
+            why, text = event.outcome.caught
+            self._fail(job, Raised(event.task, Exception(why), text, event.seconds, caught=why))
+            return
         if event.outcome.pruned is not None:
             self._end(job)
             self._teller.pruned(job, event.outcome.pruned)
@@ -295,7 +301,7 @@ class Loop:
     def _fail(self, job: Job, event: Raised) -> None:
         self._end(job)
         self._teller.raised(job, event)
-        if not event.is_loss and not isinstance(event.error, self._settings.catch):
+        if not (event.is_loss or event.caught or isinstance(event.error, self._settings.catch)):
             self._error = self._error or event.error
         self._release_followers(job)
 
@@ -373,10 +379,13 @@ class Loop:
 
     def _handle_late(self, event: Returned | Raised) -> None:
         job = self._running[event.task]
-        if isinstance(event, Returned) and event.outcome.pruned is None and job.fraction == 1.0:
-            self._teller.apply(job, event.outcome.changes)
+        if isinstance(event, Raised) or job.fraction < 1.0:
+            return
+        outcome = event.outcome
+        if outcome.pruned is None and outcome.caught is None:
+            self._teller.apply(job, outcome.changes)
             self._end(job)
-            self._teller.returned(job, event.outcome.value)
+            self._teller.returned(job, outcome.value)
 
     def _close(self) -> None:
         self._study._thread_local.in_optimize_loop = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,11 +24,55 @@ class Outcome:
         value: what it returned; None where it was pruned.
         pruned: what `TrialPruned` said, None where it was not raised.
         changes: what the trial was told meanwhile and its study does not know yet.
+        caught: an error that `catch` names, and its traceback; from workers, where the error itself
+            need not be able to travel.
     """
 
     value: Any = None
     pruned: str | None = None
     changes: list[tuple[Any, ...]] = field(default_factory=list)
+    caught: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Unusable:
+    """Stands for what an objective in a worker returned and no trial can have.
+
+    Attributes:
+        why: what is wrong with it.
+        shown: its own repr.
+    """
+
+    why: str
+    shown: str
+
+    def __repr__(self) -> str:
+        return self.shown
+
+
+def feasible(value: Any, directions: int) -> tuple[float, ...] | str:
+    """The values of a trial, or what is wrong with them; in Optuna's words."""
+    if isinstance(value, Unusable):
+        return value.why
+    values = value if isinstance(value, Sequence) else [value]
+    numbers, faults = [], []
+    for one in values:
+        try:
+            number = float(one)
+        except (ValueError, TypeError, OverflowError):
+            faults.append(f"The value {one!r} could not be cast to float")
+            continue
+        if math.isnan(number):
+            faults.append(f"The value {one} is not acceptable")
+        numbers.append(number)
+    if faults:
+        return "; ".join(faults)
+    if len(numbers) != directions:
+        return (
+            f"The number of the values {len(numbers)} did not match the number of the objectives "
+            f"{directions}"
+        )
+    return tuple(numbers)
 
 
 def kind_of(objective: Any, has_space: bool) -> Kind:
@@ -43,6 +88,11 @@ def kind_of(objective: Any, has_space: bool) -> Kind:
         raise ObjectiveError(
             f"found the objective {objective!r}, expected something that can be called: "
             "objective(params), objective(params, context) or objective(trial)."
+        )
+    if any(map(inspect.iscoroutinefunction, (objective, getattr(objective, "__call__", None)))):  # noqa: B004 - its own function is meant
+        raise ObjectiveError(
+            f"found the objective {objective!r}, an async function, expected one that returns its "
+            "value; have it call asyncio.run, or see create_efficiency_optimizer."
         )
     try:
         parameters = list(inspect.signature(objective).parameters.values())

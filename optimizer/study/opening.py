@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
+from optuna.distributions import check_distribution_compatibility
 from optuna.storages import BaseStorage, InMemoryStorage
 
+from optimizer._parameters import shown
 from optimizer.efficiency import EfficiencyConfig
-from optimizer.errors import FingerprintError, StudyArgumentError
+from optimizer.errors import FingerprintError, ForeignFileError, StudyArgumentError
 from optimizer.sampling import _tpe_optuna
 from optimizer.sampling.tpe import IncrementalTPESampler
+from optimizer.space import SearchSpace
 from optimizer.stores.fingerprint import fingerprint
 from optimizer.stores.optuna_storage import SQLiteStorage
 from optimizer.study.arguments import refuse_together
@@ -38,7 +41,14 @@ def open_storage(storage: Any, durability: str) -> BaseStorage | None:
     elif isinstance(storage, str) and "://" in storage:
         storage = optuna.storages.get_storage(storage)
     if isinstance(storage, (str, os.PathLike)):
-        return SQLiteStorage(storage, durability=durability)
+        try:
+            return SQLiteStorage(storage, durability=durability)
+        except ForeignFileError as error:
+            url = f"sqlite:///{os.fspath(storage)}"
+            raise ForeignFileError(
+                f"{error} Where it is a file of Optuna's own, pass "
+                f"storage=optuna.storages.RDBStorage({url!r})."
+            ) from None
     if durability != "process":
         raise StudyArgumentError(
             f"found durability {durability!r} for {type(storage).__name__}, expected a path as "
@@ -71,6 +81,9 @@ def open_study(
         StudyArgumentError: arguments that do not go together, or an existing study of other
             directions.
     """
+    _require("sampler", sampler, optuna.samplers.BaseSampler)
+    _require("pruner", pruner, optuna.pruners.BasePruner)
+    _require("study_name", study_name, str)
     if sampler is not None:
         refuse_together("sampler", ("seed", seed))
     if study is not None:
@@ -103,6 +116,13 @@ def open_study(
         ) from None
     _require_directions(created, direction, directions)
     return created
+
+
+def _require(what: str, found: Any, kind: type) -> None:
+    if found is not None and not isinstance(found, kind):
+        raise StudyArgumentError(
+            f"{what} is {shown(found)}, expected a {kind.__name__}, or None for the default."
+        )
 
 
 def _given(
@@ -153,6 +173,28 @@ def _require_directions(study: optuna.Study, direction: Any, directions: Any) ->
             f"found the study {study.study_name!r} with {', '.join(stored)}, expected "
             f"{', '.join(words)}: take another study_name, or leave the direction out."
         )
+
+
+def require_compatible(study: optuna.Study, space: SearchSpace) -> None:
+    """Refuse a space that the trials of an earlier run do not let a storage take.
+
+    Raises:
+        StudyArgumentError: a parameter is of another kind, or has other choices, than it had.
+    """
+    wanted = space.to_distributions()
+    for trial in study.get_trials(deepcopy=False):
+        if not wanted:
+            return
+        for name in trial.distributions.keys() & wanted.keys():
+            before, now = trial.distributions[name], wanted.pop(name)
+            try:
+                check_distribution_compatibility(before, now)
+            except ValueError:
+                raise StudyArgumentError(
+                    f"found the study {study.study_name!r} with {name!r} as {before}, expected "
+                    f"{now}: in one study a parameter keeps its kind and its choices; take another "
+                    "study_name, or another name for the parameter."
+                ) from None
 
 
 def is_persistent(study: optuna.Study) -> bool:

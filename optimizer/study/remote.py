@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial
 
 from optimizer.efficiency import part
-from optimizer.study.objectives import Kind, Outcome, call
+from optimizer.study.objectives import Kind, Outcome, Unusable, call, feasible
 
 Drawn = Mapping[str, "tuple[BaseDistribution, Any]"]
 
@@ -67,6 +68,7 @@ class RemoteObjective:
     kind: Kind
     prunes: bool  # whether the study's pruner ever prunes
     directions: int
+    catch: tuple[type[Exception], ...] = ()
 
     def __call__(self, given: Assignment, task: Asking) -> Outcome:
         trial = RemoteTrial(given, task, prunes=self.prunes, directions=self.directions)
@@ -77,10 +79,16 @@ class RemoteObjective:
             value = call(self.objective, self.kind, trial, given.params, data, given.fraction)
         except optuna.TrialPruned as pruned:
             return Outcome(None, str(pruned), trial.take())
+        except self.catch as error:
+            caught = repr(error), traceback.format_exc()
+            return Outcome(None, None, trial.take(), caught)
         except BaseException:
             trial.flush()
             raise
-        return Outcome(value, None, trial.take())
+        values = feasible(value, self.directions)
+        if isinstance(values, str):
+            return Outcome(Unusable(values, repr(value)), None, trial.take())
+        return Outcome(values, None, trial.take())
 
 
 class RemoteTrial(BaseTrial):

@@ -24,7 +24,7 @@ from optimizer.study.executors import Executor, InProcess, Threads
 from optimizer.study.fidelity import FRACTION, Fidelity
 from optimizer.study.limits import Limits
 from optimizer.study.loop import Loop
-from optimizer.study.opening import identify, is_persistent
+from optimizer.study.opening import identify, is_persistent, require_compatible
 from optimizer.study.remote import RemoteObjective
 from optimizer.study.settings import Settings
 from optimizer.study.starting import Points
@@ -57,10 +57,14 @@ class Run:
             known=self._known,
             fidelity=self._fidelity,
             signs=self._serves or self._fidelity.policy is not None,
+            tried=self._all_tried if settings.n_trials is None and self._serves else None,
         )
         self._take_in()
         self._warm_up()
-        limit = self._cap()
+        limit, spare = self._cap()
+        kept_back = self._fidelity.kept_back(limit)
+        if spare is not None:
+            kept_back = min(kept_back, max(1, spare))
         evaluations = self._evaluations(ttl_s)
         progress = self._progress(limit)
         teller = Teller(
@@ -91,7 +95,7 @@ class Run:
             tally=self.tally,
             progress=progress,
             chooser=chooser,
-            limits=Limits(limit, settings.timeout_s, self._fidelity.kept_back(limit)),
+            limits=Limits(limit, settings.timeout_s, kept_back, spare or 0),
         )
 
     # --- what there is already
@@ -109,6 +113,8 @@ class Run:
 
     def _take_in(self) -> None:
         """What earlier runs of the study left: its space, its values."""
+        if self._settings.space is not None:
+            require_compatible(self._study, self._settings.space)
         trials = self._study.get_trials(deepcopy=False)
         if self._settings.kind == "trial" and self._settings.space is None:
             complete = [one for one in reversed(trials) if one.state == TrialState.COMPLETE]
@@ -131,22 +137,30 @@ class Run:
 
     # --- how much there is to do
 
-    def _cap(self) -> int | None:
-        """How many trials; sees to the enumeration of a space that has no more combinations."""
+    def _cap(self) -> tuple[int | None, int | None]:
+        """How many trials; sees to the enumeration of a space that has no more combinations.
+
+        And how many of them are for points that were good on a part of the data; None where the
+        sampler draws.
+        """
         settings, space = self._settings, self._settings.space
         n = settings.n_trials
         if n is None or space is None or not self._serves or not isinstance(space.size(), int):
-            return n
+            return n, None
         done, waiting = self._tried()
         tried = done + waiting
         room = max(0, n - len(waiting))
         left = sum(1 for _ in islice(remaining(space, tried), room + 1))
         if left > room:
-            return n
+            return n, None
         self._points.enumerate(self._untried(tried))
         if left < room:
             cap(space, n, done)  # says so
-        return left + min(n, len(waiting))
+        limit = left + min(n, len(waiting))
+        # Every combination is tried, if only on a part of the data: what is asked for beyond them
+        # goes to the best of those, as far as a study keeps trials for that.
+        spare = min(n - limit, self._fidelity.kept_back(limit))
+        return limit + spare, spare
 
     def _tried(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Parameters of trials that are done, and of those that wait."""
@@ -159,6 +173,10 @@ class Run:
             ):
                 done.append(trial.params)
         return done, waiting
+
+    def _all_tried(self) -> list[dict[str, Any]]:
+        done, waiting = self._tried()
+        return done + waiting
 
     def _untried(self, tried: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         assert self._settings.space is not None  # it is finite
@@ -248,6 +266,7 @@ class Run:
             settings.kind,
             prunes=not isinstance(self._study.pruner, optuna.pruners.NopPruner),
             directions=len(self._study.directions),
+            catch=settings.catch,
         )
         if choice.where == "threads":
             return Threads(function, workers, settings.data)

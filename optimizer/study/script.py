@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from optimizer.errors import StudyArgumentError
@@ -91,12 +91,23 @@ def told(error: BaseException, path: str | None = None) -> str:
     return f"{line} ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})"
 
 
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Reads the source at each run, as Python does with a script; leaves no bytecode beside it.
+
+    Bytecode is told by the second of the last change: of a script that was edited and run again
+    at once, the old one would run.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the source."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _run(path: str) -> ModuleType:
     stem = os.path.splitext(os.path.basename(path))[0]
     name = f"_optimizer_script_{stem}"  # like no module that can be imported
-    spec = importlib.util.spec_from_file_location(
-        name, path, loader=importlib.machinery.SourceFileLoader(name, path)
-    )
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, path))
     assert spec is not None  # it has a loader
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

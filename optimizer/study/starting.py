@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -31,6 +31,8 @@ class Points:
         known: points that have a value.
         fidelity: who gets how much of the data.
         signs: whether points are signed at all.
+        tried: tells all points that were tried, where the run has no number of trials: a sampler
+            that repeats itself would never come to the end of a finite space.
     """
 
     def __init__(
@@ -42,12 +44,16 @@ class Points:
         known: KnownPoints,
         fidelity: Fidelity,
         signs: bool = True,
+        tried: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
     ) -> None:
         self._study = study
         self._learns = learns
         self._known = known
         self._fidelity = fidelity
         self._untried: Iterator[dict[str, Any]] | None = None
+        self._next: dict[str, Any] | None = None  # of those
+        self._tried = tried
+        self._repeats = 0
         self._signs = signs
         self._branches = False
         self.distributions: Mapping[str, BaseDistribution] | None = None
@@ -57,6 +63,20 @@ class Points:
     def enumerate(self, untried: Iterator[dict[str, Any]]) -> None:
         """Take these combinations, in their order, instead of the sampler's."""
         self._untried = untried
+        self._next = next(untried, None)
+
+    def repeated(self) -> None:
+        """A trial was at a point that has a value already.
+
+        Where nobody said how many trials, the points that are left are enumerated once as many
+        trials were at no new one: more would hardly be found by drawing.
+        """
+        self._repeats += 1
+        space = self._known.space
+        if self._tried is None or self._untried is not None or space is None or not self.is_finite:
+            return
+        if self._repeats >= space.size() - len(self._known):
+            self.enumerate(remaining(space, self._tried(), seed=self._repeats))
 
     def ask(self) -> Job:
         """The next trial, as the study has it."""
@@ -131,6 +151,11 @@ class Points:
         self.distributions = dict(distributions)
 
     @property
+    def has_promotions(self) -> bool:
+        """Whether some point was seen on a part of the data only."""
+        return self._fidelity.has_unfinished
+
+    @property
     def is_finite(self) -> bool:
         """Whether the space has an end of combinations."""
         space = self._known.space
@@ -138,15 +163,17 @@ class Points:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether every combination has a value."""
+        """Whether every combination has a value, or was enumerated."""
         space = self._known.space
+        if self._untried is not None and self._next is None and self.is_finite:
+            return True
         return space is not None and self.is_finite and len(self._known) >= space.size()
 
     def _choose(self, job: Job, promotes: bool) -> None:
         params = self._fidelity.promoted() if promotes else None
         job.is_promising = promotes
         if params is None and self._untried is not None:
-            params = next(self._untried, None)
+            params, self._next = self._next, next(self._untried, None)
         if params is not None:
             job.trial.fix(params)
 

@@ -15,11 +15,12 @@ from optimizer.efficiency import is_clearing_due
 from optimizer.errors import ClaimLostError
 from optimizer.report import Tally
 from optimizer.study.duplicates import KnownPoints, Values
-from optimizer.study.ending import Ending, feasible
+from optimizer.study.ending import Ending
 from optimizer.study.evaluations import NoEvaluations
 from optimizer.study.executors import Raised
 from optimizer.study.fidelity import Fidelity
 from optimizer.study.jobs import Job
+from optimizer.study.objectives import feasible
 from optimizer.study.remote import Question
 from optimizer.study.starting import Points
 
@@ -77,7 +78,9 @@ class Teller:
         job.trial.record()
         self._evaluations.release(job)
         self._ending.served(job, number, values)
+        self._points.repeated()
         self._tally.served += 1
+        self._tally.repeated += 1
         self._told(job, "FAIL", started_s)
 
     def found(self, job: Job, values: Values) -> None:
@@ -128,7 +131,7 @@ class Teller:
         started_s = time.perf_counter()
         self._evaluations.release(job)
         self._fidelity.finished(job.signature)
-        why = str(event.error) if event.is_loss else repr(event.error)
+        why = event.caught or (str(event.error) if event.is_loss else repr(event.error))
         self._ending.failed(job, why.rstrip("."), event.traceback)
         self._told(job, "FAIL", started_s)
 

@@ -112,7 +112,9 @@ def test_what_cannot_be_started_from() -> None:
     several = optuna.create_study(directions=["minimize", "minimize"])
     with pytest.raises(EfficiencyError, match="has minimize, minimize, expected minimize"):
         warm_start_params(several, 5, "minimize")
-    with pytest.raises(EfficiencyError, match="found a str to start from"):
+    with pytest.raises(EfficiencyError, match="found str to start from"):
         warm_start_params(["study.db"], 5, "minimize")  # type: ignore[list-item] # what is tested
+    with pytest.raises(EfficiencyError, match="found int to start from"):
+        warm_start_params(3, 5, "minimize")  # type: ignore[arg-type] # what is tested
     with pytest.raises(EfficiencyError, match="found -1 points"):
         warm_start_params([], -1, "minimize")

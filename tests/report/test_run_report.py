@@ -91,6 +91,9 @@ def test_the_text() -> None:
     ]
     assert "started again" in text
     assert "drawn again" not in text  # a count of nothing that was not asked for is left out
+    repeats = sample(repeated=10).text()
+    assert "50 (30 complete, 8 pruned, 2 fail, 10 served)" in repeats
+    assert "10 (hit rate 20.0%), 10 of them told FAIL: the study has the point" in repeats
     one = sample(workers=1, speedup=Measured(3.0, None, None, 1)).text()
     assert "1 worker, in" in one
     assert "3.00, measured on 1 trial of" in one

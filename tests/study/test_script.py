@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,15 @@ def written(folder: Path, text: str, name: str = "study.py") -> str:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return str(path)
+
+
+def test_a_script_that_was_edited_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "study.py"
+    for value in (1, 2):
+        path.write_text(f"def objective(trial):\n    return {value}\n")
+        os.utime(path, (1_700_000_000, 1_700_000_000))  # as if within the same second
+        assert load_script(str(path)).objective(None) == value
+    assert [one.name for one in tmp_path.iterdir()] == ["study.py"]
 
 
 def test_a_whole_script(tmp_path: Path) -> None:

@@ -12,7 +12,13 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 import optimizer
-from optimizer.errors import EfficiencyError, ObjectiveError, SpaceError, StudyArgumentError
+from optimizer.errors import (
+    EfficiencyError,
+    ForeignFileError,
+    ObjectiveError,
+    SpaceError,
+    StudyArgumentError,
+)
 from optimizer.study.objectives import kind_of
 
 FLOAT = {"x": {"type": "float", "min": -5, "max": 5}}
@@ -29,6 +35,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"timeout": -0.1}, "timeout is -0.1"),
     ({"timeout": float("nan")}, "timeout is nan"),
     ({"workers": 0}, "workers is 0"),
+    ({"workers": 0}, "or 'auto'"),
+    ({"workers": True}, "workers is True"),
+    ({"sampler": 5}, "sampler is 5"),
+    ({"pruner": "median"}, "pruner is 'median'"),
+    ({"study_name": 5}, "study_name is 5"),
     ({"workers": "all"}, "workers is 'all'"),
     ({"workers": 1.5}, "workers is 1.5"),
     ({"trial_timeout_s": 0}, "trial_timeout_s is 0"),
@@ -87,6 +98,34 @@ def test_other_errors_keep_their_kind(tmp_path: Path) -> None:
         optimizer.optimize(one, FLOAT, n_trials=1, storage=tmp_path / "a.db", direction="minimize")
 
 
+@pytest.mark.parametrize(
+    "later",
+    [{"type": "int", "min": 0, "max": 3}, {"type": "categorical", "choices": [1.0, 2.0]}],
+)
+def test_a_parameter_keeps_its_kind_in_a_study(tmp_path: Path, later: dict[str, Any]) -> None:
+    first = {"x": {"type": "categorical", "choices": [0.5, 1.0]}, "y": FLOAT["x"]}
+    path = tmp_path / "a.db"
+    optimizer.optimize(one, first, n_trials=1, storage=path)
+    with pytest.raises(StudyArgumentError, match=r"'default' with 'x' as Categorical.*study_name"):
+        optimizer.optimize(one, {"x": later}, n_trials=5, storage=path)
+    wider = {"y": {**FLOAT["x"], "max": 9}}
+    result = optimizer.optimize(one, wider, n_trials=1, storage=path)
+    assert len(result.study.trials) == 2  # what was refused has left no trial
+
+
+def test_a_file_of_optunas_own_is_told_apart(tmp_path: Path) -> None:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/plain.db")
+    storage.engine.dispose()
+    with pytest.raises(ForeignFileError, match=r"RDBStorage\('sqlite:///.*plain\.db'\)"):
+        optimizer.optimize(one, FLOAT, n_trials=1, storage=tmp_path / "plain.db")
+
+
+def test_a_result_is_a_warm_start() -> None:
+    first = optimizer.optimize(lambda params: params["x"], FLOAT, n_trials=5, seed=1)
+    again = optimizer.optimize(one, FLOAT, n_trials=1, warm_start=first)
+    assert again.best_params == first.best_params
+
+
 def test_spaces_in_all_their_forms() -> None:
     numpy_counts: dict[str, Any] = {"n_trials": np.int64(2), "seed": np.int32(3)}
     for space in (FLOAT, optimizer.SearchSpace(FLOAT), {"x": FloatDistribution(-5, 5)}):
@@ -104,6 +143,21 @@ def test_a_sampler_and_a_pruner_are_the_studys() -> None:
 class Callable1:
     def __call__(self, params: Any) -> float:
         return 1.0
+
+
+async def later(params: Any) -> float:
+    return 1.0
+
+
+class Later:
+    async def __call__(self, params: Any) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize("objective", [later, functools.partial(later), Later()])
+def test_an_async_objective_is_refused_before_it_runs(objective: Any) -> None:
+    with pytest.raises(ObjectiveError, match="an async function, expected one that returns"):
+        optimizer.optimize(objective, FLOAT, n_trials=1)
 
 
 def with_trial(trial: Any) -> float:

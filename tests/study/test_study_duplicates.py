@@ -301,3 +301,40 @@ def in_threads(
     return optimizer.optimize(
         objective, LINE, study=study, n_trials=n, workers=2, mode=config, **options
     )
+
+
+@pytest.mark.parametrize("duplicates", ["serve", "resample"])
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_run_without_a_number_of_trials_comes_to_the_end_of_a_finite_space(
+    duplicates: Any, is_given: bool
+) -> None:
+    space = {name: {"type": "int", "min": 0, "max": 9} for name in "ab"}
+    points: list[tuple[int, int]] = []
+
+    def bowl(a: int, b: int) -> float:
+        points.append((a, b))
+        if (a, b) == (0, 0):
+            raise ValueError("no value here")
+        if (a, b) == (9, 9):
+            raise optuna.TrialPruned
+        return (a - 4) ** 2 + (b - 4) ** 2
+
+    def of_params(params: dict[str, int]) -> float:
+        return bowl(**params)
+
+    def of_trial(trial: optuna.Trial) -> float:
+        return bowl(trial.suggest_int("a", 0, 9), trial.suggest_int("b", 0, 9))
+
+    def not_for_ever(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        assert trial.number < 1_000
+
+    result = optimizer.optimize(
+        of_params if is_given else of_trial,
+        space if is_given else None,
+        seed=1,
+        duplicates=duplicates,
+        catch=ValueError,
+        callbacks=[not_for_ever],
+    )
+    assert len(set(points)) == 100  # a sampler alone finds the best, and stays there
+    assert len(result.study.trials) < 250

@@ -205,3 +205,53 @@ def test_warm_start_from_earlier_studies() -> None:
     given_ = [trial.params for trial in result.study.trials[:3]]
     assert given_ == [trial.params for trial in best[:3]]
     assert len(result.study.trials) == 6
+
+
+@pytest.mark.parametrize(("size", "n_trials"), [(30, 31), (30, 60), (60, 200)])
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_every_combination_is_tried_where_there_are_trials_for_all(
+    size: int, n_trials: int, adaptive: bool
+) -> None:
+    def objective(params: dict[str, Any], context: Any) -> float:
+        return float(params["n"] * (1 if context.fraction == 1.0 else -1))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CapWarning)
+        result = optimizer.optimize(
+            objective,
+            {"n": {"type": "int", "min": 1, "max": size}},
+            n_trials=n_trials,
+            seed=2,
+            mode=config(adaptive_subsampling=adaptive),
+            data=DATA,
+        )
+    trials = result.study.trials
+    assert {trial.params["n"] for trial in trials} == set(range(1, size + 1))
+    assert size < len(trials) <= min(n_trials, size + max(1, size // 20))
+    assert result.run.served == 0
+
+
+def test_values_on_the_larger_parts_are_promoted_first() -> None:
+    def objective(params: dict[str, Any], context: Any) -> float:
+        return float(len(context.data["a"]) + params["x"] / 100)  # it adds up: parts have less
+
+    result = optimizer.optimize(
+        objective, FLOAT, n_trials=30, seed=3, mode=config(subsample_fraction=0.3), data=DATA
+    )
+    trials = result.study.trials
+    last = [trial for trial in trials if trial.state == TrialState.COMPLETE][-1]
+    seen = [trial for trial in trials[:-1] if trial.params == last.params]
+    assert [trial.user_attrs[FRACTION] for trial in seen] == [0.6]
+
+
+def test_no_trial_is_spent_where_no_point_is_left_to_be_promoted() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CapWarning)
+        result = optimizer.optimize(
+            lambda params, context: float(params["n"]),
+            {"n": {"type": "int", "min": 1, "max": 3}},
+            n_trials=50,
+            mode=config(subsample_fraction=1.0),
+            data=DATA,
+        )
+    assert [trial.state for trial in result.study.trials] == [TrialState.COMPLETE] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,34 @@ def test_a_ctrl_c_between_two_trials_waits_for_the_next_safe_point() -> None:
     result = caught.value.result
     assert [trial.state for trial in result.study.trials] == [TrialState.COMPLETE] * 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_ctrl_c_that_waited_leaves_no_trial_running_in_workers() -> None:
+    def ctrl_c(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        if trial.number == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    ended = threading.Event()
+
+    def objective(params: dict[str, float], context: optimizer.Context) -> float:
+        if context.number > 4:
+            ended.wait(60)
+        return params["x"]
+
+    threads = optimizer.EfficiencyConfig(use_process_pool=False, enable_data_subsampling=False)
+    with pytest.raises(StudyInterrupted) as caught:
+        optimizer.optimize(
+            objective,
+            {"x": {"type": "float", "min": -5, "max": 5}},
+            n_trials=500,
+            workers=2,
+            mode=threads,
+            callbacks=[ctrl_c],
+        )
+    ended.set()
+    result = caught.value.result
+    assert not [t.number for t in result.study.trials if not t.state.is_finished()]
+    assert result.run.trials == len(result.study.trials)
 
 
 def test_a_ctrl_c_in_the_objective_fails_its_trial() -> None:

@@ -21,7 +21,7 @@ from optimizer.efficiency import EfficiencyConfig
 from optimizer.study import waiting
 from optimizer.study.choosing import choose
 from optimizer.study.drawing import LateTrial
-from optimizer.study.ending import feasible
+from optimizer.study.objectives import feasible
 
 FLOAT = {"x": {"type": "float", "min": -5, "max": 5}}
 X, N = FloatDistribution(0, 1), IntDistribution(0, 9)

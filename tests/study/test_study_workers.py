@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,39 @@ def test_errors_with_and_without_catch() -> None:
         optimizer.optimize(objective, FLOAT, n_trials=60, workers=2, study=study)
     assert len(study.trials) < 60
     assert "RUNNING" not in states(study)
+
+
+class TwoFacedError(Exception):
+    """Like many errors of many libraries, it cannot be unpickled."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+
+
+def test_errors_that_cannot_travel_are_caught_by_their_class() -> None:
+    def objective(params: dict[str, Any], context: Any) -> float:
+        context.set_user_attr("seen", context.number)
+        if context.number == 2:
+            raise TwoFacedError(5, "two of them")
+        return float(params["x"])
+
+    result = optimizer.optimize(objective, FLOAT, n_trials=6, workers=2, catch=TwoFacedError)
+    failed = result.study.trials[2]
+    assert states(result.study).count("COMPLETE") == 5
+    assert "5: two of them" in failed.user_attrs[TRACEBACK]
+    assert failed.user_attrs["seen"] == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_no_value_fails_its_trial_wherever_it_ran(workers: int) -> None:
+    wrong: dict[int, Any] = {1: threading.Lock, 2: str, 3: lambda: 10**400, 4: lambda: [1.0, 2.0]}
+
+    def objective(params: dict[str, Any], context: Any) -> Any:
+        return wrong.get(context.number, lambda: params["x"])()
+
+    result = optimizer.optimize(objective, FLOAT, n_trials=7, workers=workers)
+    failed = [trial.number for trial in result.study.trials if trial.state == TrialState.FAIL]
+    assert failed == [1, 2, 3, 4]
 
 
 def test_a_worker_that_dies_is_replaced_and_its_trial_tried_again(tmp_path: Path) -> None:
