@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import _claims_code, _claims_markdown, _engine, _peers
+from benchmarks import _claims_code, _claims_markdown, _claims_page, _engine, _peers
 from benchmarks._claims_answers import answered
 from benchmarks._claims_cells import figures_cell, spread
 from benchmarks._claims_figures import ClaimVerdict, Counted, reported_figures
@@ -68,6 +68,7 @@ examples:
   nox -s claims -- --list
   nox -s claims -- --quick dedup-lookup tracker
   nox -s claims -- stores                          every claim that the suite stores measures
+  python -m benchmarks claims --page claims.html   the page of the stored runs, nothing measured
 """
 
 
@@ -87,7 +88,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peers", action="store_true", help="the field's libraries instead: nox -s parity"
     )
-    for form, said in (("json", "the numbers"), ("markdown", "a page for a CI summary")):
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write the page of the stored runs, measure none"
+    )
+    forms = {"json": "the numbers", "markdown": "a page for a CI summary"}
+    for form, said in (forms | {"html": "the page with the chart"}).items():
         default = ROOT / ".gate" / f"claims.{'md' if form == 'markdown' else form}"
         parser.add_argument(
             f"--{form}",
@@ -101,6 +106,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Measure and print; returns the exit code."""
     rows: list[Row] = []
+    if options.page:
+        return _claims_page.main(options.page)
     try:
         claims = {} if options.peers else read_claims()
         load = _peers.load if options.peers else _engine.load
@@ -154,6 +161,9 @@ def _run(options: argparse.Namespace, lines: Sequence[Line], rows: list[Row]) ->
     replace(options.markdown, _claims_markdown.render(report))
     print("\n".join(terminal_lines(report)))
     print(f"rows: {options.json}; as Markdown: {options.markdown}")
+    if not options.peers:
+        _claims_page.write(options.html, report, _claims_page.stored_peers())
+        print(f"page: {options.html}")
     return report.exit_code
 
 

@@ -16,7 +16,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _claims_code, _engine, _growth, _modes, _peers, _registry, _start
+from benchmarks import (
+    _claims_chart,
+    _claims_code,
+    _engine,
+    _growth,
+    _modes,
+    _peers,
+    _registry,
+    _start,
+)
 from benchmarks._blocks import MissingBlockError, filled
 from benchmarks._claims_report import ClaimsFormatError, ClaimsReport
 from benchmarks._claims_studies import study_lines
@@ -96,6 +105,7 @@ def _store() -> None:
     _growth.write(reports.pop("growth"), RESULTS / "growth.json")  # with its charts
     for name, report in reports.items():
         replace(RESULTS / f"{name}.json", json.dumps(report, indent=1) + "\n")
+    replace(RESULTS / "claims.svg", _claims_chart.svg(ClaimsReport.from_json(reports["claims"])))
 
 
 def _refuse_part(name: str, report: dict[str, Any]) -> None:

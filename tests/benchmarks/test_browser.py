@@ -15,7 +15,7 @@ from browser import Browser, chromium
 from git_project import GitProject
 from sample_history import record, recorded
 
-from benchmarks import _history, _history_asv, _site
+from benchmarks import _claims_page, _history, _history_asv, _site
 from benchmarks._history import CODE
 from benchmarks.gate.repository import Repository
 
@@ -93,3 +93,11 @@ def test_the_regressions_are_listed(browser: Browser, address: str, pictures: Pa
     assert "1.30x" in text
     assert "signature.Warm.cost_ratio(" not in text
     browser.picture(page, pictures / "regressions.png")
+
+
+def test_the_claims_chart_is_drawn(browser: Browser, pictures: Path, tmp_path: Path) -> None:
+    file = tmp_path / "claims.html"
+    assert _claims_page.main(file) == 0
+    assert "Beyond the reports" in browser.text(file.as_uri())
+    picture = browser.picture(file.as_uri(), pictures / "claims.png")
+    assert picture.coloured_columns(left=0, top=300) > 300

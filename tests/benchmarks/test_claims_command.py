@@ -186,6 +186,7 @@ def parse(*words: str, folder: Path = Path("/nowhere")) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     _claims.add_arguments(parser)
     files = ["--json", str(folder / "c.json"), "--markdown", str(folder / "c.md")]
+    files += ["--html", str(folder / "c.html")]
     return parser.parse_args([*words, *files])
 
 
