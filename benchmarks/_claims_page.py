@@ -163,8 +163,8 @@ def _group(report: ClaimsReport, name: str) -> Iterator[Row]:
 def _claim(name: str, rows: Sequence[Row]) -> str:
     if not rows:
         asked = f'<td colspan="{_COLUMNS - 1}">not asked for in this run</td>'
-        told = _detail(["rerun: " + _typed(f"nox -s claims -- {name}")])
-        return _body([f'<td class="n">{text(name)}</td>{asked}'], told, "quiet")
+        detail = _detail(["rerun: " + _typed(f"nox -s claims -- {name}")])
+        return _body([f'<td class="n">{text(name)}</td>{asked}'], detail, "quiet")
     own = rows[0]
     again = f"nox -s claims -- {name}"
     shown_by = next((note for note in own.notes if note.startswith(_SHOWN_BY)), "")
