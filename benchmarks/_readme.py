@@ -105,7 +105,11 @@ def _store() -> None:
     _growth.write(reports.pop("growth"), RESULTS / "growth.json")  # with its charts
     for name, report in reports.items():
         replace(RESULTS / f"{name}.json", json.dumps(report, indent=1) + "\n")
-    replace(RESULTS / "claims.svg", _claims_chart.svg(ClaimsReport.from_json(reports["claims"])))
+    replace(RESULTS / "claims.svg", _chart(reports["claims"]))
+
+
+def _chart(claims: dict[str, Any]) -> str:
+    return _claims_chart.svg(ClaimsReport.from_json(claims))
 
 
 def _refuse_part(name: str, report: dict[str, Any]) -> None:

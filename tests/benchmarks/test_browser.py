@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, chromium
 from git_project import GitProject
+from headless import Browser, chromium
 from sample_history import record, recorded
 
 from benchmarks import _claims_page, _history, _history_asv, _site
