@@ -261,7 +261,7 @@ def test_goals_are_counted() -> None:
 def options(tmp_path: Path) -> argparse.Namespace:
     return argparse.Namespace(
         names=["peers_storage.KeptTrials"], quick=True, list=False, peers=True,
-        json=tmp_path / "claims.json", markdown=tmp_path / "claims.md",
+        json=tmp_path / "claims.json", markdown=tmp_path / "claims.md", page=None, html=None,
     )  # fmt: skip
 
 
