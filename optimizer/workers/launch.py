@@ -29,7 +29,7 @@ THREADS = (
     "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-_END_S = 6.0  # for the starter to kill and go, before it is killed itself
+_END_S = 2.0  # for the starter to kill and go, before it is killed itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ REPORT = struct.Struct("<IQiI")  # from it: what, which birth, wait status, leng
 ENDED, NO_IMPORT, NO_PROCESS = 0x4F565331, 0x4F565332, 0x4F565333
 
 _ASK_AFTER_PARENT_MS = 500  # only where the system cannot tell of its end
-_LAST_WAIT_S = 5.0  # for processes that were killed to be gone; a busy machine takes its time
+_LAST_WAIT_S = 1.0  # for processes that were killed to be gone
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 

@@ -249,12 +249,13 @@ def test_a_cancelled_task_ends_without_a_word() -> None:
 
 
 def test_close_ends_busy_workers() -> None:
+    before = descendants(os.getpid())  # multiprocessing's own, say, from a test before this one
     pool = WorkerPool(act, workers=2)
     ends(pool, [("double", 1)])
     pool.submit(0, ("nap", 600))
     pool.submit(1, ("nap", 600))
     pool.wait(0.05)
-    below = descendants(os.getpid())
+    below = descendants(os.getpid()) - before
     pool.close(0.1)
     assert not any(alive(pid) for pid in below)
     assert pool.wait() == []
