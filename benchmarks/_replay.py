@@ -17,11 +17,12 @@ import itertools
 import math
 import random
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks import _records
 from benchmarks._records import LedgerError, Record
+from benchmarks.gate.outcome import Outcome
 from benchmarks.gate.rules import CALM_AFTER, CONVICTED_AFTER, CpuRule, Paired, log_ratio
 
 WINDOWS, BOOTSTRAP = "contiguous windows", "bootstrap"
@@ -112,7 +113,7 @@ def independent(loads: Sequence[Logs], rule: CpuRule, *, share: float = 0.0) -> 
 
 
 def _needed(loads: Sequence[Logs], rule: CpuRule) -> int:
-    needed = rule.first_pairs + rule.second_pairs
+    needed = rule.first_pairs + 2 * rule.second_pairs
     if not loads or min(map(_length, loads)) < needed:
         raise LedgerError(f"a replay needs at least {needed} pairs of each case under each load")
     return needed
@@ -156,20 +157,30 @@ def _drawn(
 
 def _judged(pairs: Sequence[float], rule: CpuRule, added: float, tally: list[int]) -> bool:
     logs = [value + added for value in pairs]
-    found = slower(logs[: rule.first_pairs], logs[rule.first_pairs :], rule)
+    second = rule.first_pairs + rule.second_pairs
+    found = slower(logs[: rule.first_pairs], logs[rule.first_pairs : second], logs[second:], rule)
     tally[0] += 1
     tally[1] += found
     return found
 
 
-def slower(first: Sequence[float], second: Sequence[float], rule: CpuRule) -> bool:
-    """What the gate would say of these pairs: both stages, and the early end of the second."""
+def slower(
+    first: Sequence[float], second: Sequence[float], third: Sequence[float], rule: CpuRule
+) -> bool:
+    """What the gate would say of these pairs: its stages, and their early ends."""
     looks = (Paired(tuple(first[:end])) for end in range(CALM_AFTER, len(first)))
     if any(look.calm(rule) for look in looks) or not Paired(tuple(first)).suspect(rule):
         return False
-    taken = (Paired(tuple(second[:end])) for end in range(CONVICTED_AFTER, len(second)))
-    settled = (paired for paired in taken if paired.settled(rule))
-    return next(settled, Paired(tuple(second))).slower(rule)
+    outcome = Outcome(second=_taken(second, lambda taken: taken.settled(rule)))
+    if outcome.doubtful(rule):
+        outcome.third = _taken(third, lambda taken: taken.denied(rule))
+    return outcome.slower(rule)
+
+
+def _taken(stage: Sequence[float], ends: Callable[[Paired], bool]) -> Paired:
+    """The pairs of a stage, up to the one after which it ends early."""
+    looks = (Paired(tuple(stage[:count])) for count in range(CONVICTED_AFTER, len(stage)))
+    return next(filter(ends, looks), Paired(tuple(stage)))
 
 
 def upper_bound(red: int, of: int, confidence: float = 0.95) -> float:

@@ -12,6 +12,7 @@ from .judge import REGRESSION, Finding
 from .outcome import Outcomes
 from .project import Project
 from .repository import Repository
+from .rules import STAGES
 
 
 def evidence(
@@ -29,12 +30,12 @@ def evidence(
     pairs: dict[str, Any] = {}
     grew: dict[str, Any] = {}
     for (path, case), outcome in outcomes.items():
-        stages = {"first": outcome.first, "second": outcome.second}
+        stages = {stage: getattr(outcome, stage) for stage in STAGES}
         name = f"{path}[{case}]"
         pairs[name] = {
-            order: [list(sample) for sample in stage.samples]
-            for order, stage in stages.items()
-            if stage is not None
+            stage: [list(sample) for sample in taken.samples]
+            for stage, taken in stages.items()
+            if taken is not None
         } | ({"wall": list(outcome.wall)} if outcome.wall else {})
         if name in worse and outcome.again is not None and (found := grown(outcome.again)):
             grew[name] = found

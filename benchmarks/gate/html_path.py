@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from . import strip
-from .rules import Verdict
+from .rules import STAGES, Verdict
 from .view import (
     Case,
     Stored,
@@ -122,9 +122,9 @@ def _case(report: Stored, case: Case, scale: strip.Scale, limit: float | None) -
         for finding in case.findings
         if finding.get("sentence")
     )
-    first, second = (stage_pairs(report, case, stage) for stage in ("first", "second"))
+    stages = {stage: stage_pairs(report, case, stage) for stage in STAGES}
     cpu = case.cpu["verdict"] if case.cpu else "same"
-    picture = strip.pairs(first, second, limit, cpu)
+    picture = strip.pairs(stages, limit, cpu)
     if picture:
         picture = (
             f"<figure>{picture}<figcaption>CPU time of each process pair, this code against the "

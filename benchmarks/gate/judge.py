@@ -132,7 +132,7 @@ def judge_wall(path: str, case: str, outcome: Outcome) -> list[Finding]:
     if not outcome.wall:
         return []
     ratio = statistics.median(outcome.wall)
-    cpu = outcome.second or outcome.first
+    cpu = outcome.decisive
     waits = cpu is None or 1.0 + cpu.mean < ratio / SLOWER_WALL
     worse = min(outcome.wall) > SLOWER_WALL and len(outcome.wall) >= WALL_AGAIN
     sentence = (
@@ -204,12 +204,12 @@ def judge_claim(
 def judge_cpu(
     path: str, case: str, outcome: Outcome, rule: CpuRule, baseline: Baseline
 ) -> list[Finding]:
-    """The verdict of the paired CPU time: the second stage's where there was one."""
-    decisive = outcome.second or outcome.first
+    """The verdict of the paired CPU time, by the last stages that there were."""
+    decisive = outcome.decisive
     if decisive is None:
         return []
     verdict, sentence, code = Verdict.SAME, "", 0
-    if outcome.second is not None and decisive.slower(rule):
+    if outcome.slower(rule):
         verdict, code = Verdict.WORSE, REGRESSION
         sentence = (
             f"{path}[{case}], CPU time: rose by {decisive.mean:.1%} "

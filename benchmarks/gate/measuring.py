@@ -1,13 +1,13 @@
 """The order of the measurements of one run.
 
-on the pairs' core          CPU time in two stages, wall time, claims
+on the pairs' core          CPU time in two stages, wall time, claims; a third of what is slower
 on the other core           counters, agreement, memory, instructions (these on both at the end)
 then, on the other core     a second look at counts that changed, both sides here and now
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -164,6 +164,26 @@ class Measurement:
         if slower:
             pairs.measure_wall(slower, WALL_AGAIN)
         self._claims()
+        doubtful = _only(groups, self._doubtful)
+        if doubtful:
+            names = ", ".join(f"{path}[{case}]" for ks in doubtful.values() for path, case in ks)
+            self.progress(f"a third look at {names}")
+            pairs.measure(doubtful, rule.second_pairs, "third", lambda p: p.denied(rule))
+            self._note_denied(key for keys in doubtful.values() for key in keys)
+
+    def _doubtful(self, key: Key) -> bool:
+        return self.outcomes[key].doubtful(self.rule)
+
+    def _note_denied(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            second, third = self.outcomes[key].second, self.outcomes[key].third
+            if second is None or third is None or self.outcomes[key].slower(self.rule):
+                continue
+            self.notes.append(
+                f"{key[0]}[{key[1]}] looked slower in {len(second.logs)} process pairs "
+                f"({second.mean:+.1%}) and not in {len(third.logs)} later ones "
+                f"({third.mean:+.1%}): this machine is noisy"
+            )
 
     def _suspect(self, key: Key) -> bool:
         first = self.outcomes[key].first
@@ -291,8 +311,7 @@ class Measurement:
             }
             for changed in (counter_increased, counter_decreased)
         )
-        slower = outcome.second is not None and outcome.second.slower(self.rule)
-        explains = slower or self._slow_wall(key) or Kind.INSTRUCTIONS in grew
+        explains = outcome.slower(self.rule) or self._slow_wall(key) or Kind.INSTRUCTIONS in grew
         return kind in grew | fell or (explains and kind is not Kind.MEMORY)
 
     def _take_before(self, key: Key, answer: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from .errors import GateError, SkippedError
 from .instruments import Counts, Details, Kind
-from .rules import Paired, counter_decreased, counter_increased
+from .rules import CpuRule, Paired, counter_decreased, counter_increased
 
 Key = tuple[str, str]  # hot path, case
 Progress = Callable[[str], None]
@@ -24,6 +24,7 @@ class Outcome:
     unreached: frozenset[Kind] = frozenset()  # not counted: no changed file can be imported here
     first: Paired | None = None
     second: Paired | None = None
+    third: Paired | None = None
     wall: tuple[float, ...] = ()  # head / base of wall time, one for each process pair
     cpu_s: float | None = None  # this code's CPU seconds a call, to say how large the body is
     claim_looks: list[float] = field(default_factory=list)  # before / after, one for each process
@@ -34,6 +35,24 @@ class Outcome:
     error: GateError | None = None
     skipped: set[str] = field(default_factory=set)  # the sides on which the suite skips the case
     again: SecondLook | None = None
+
+    @property
+    def decisive(self) -> Paired | None:
+        """The pairs that the verdict rests on: all of the last stages, none of the suspicion."""
+        if self.second is not None and self.third is not None:
+            return self.second.together(self.third)
+        return self.second or self.first
+
+    def doubtful(self, rule: CpuRule) -> bool:
+        """Whether it is slower by the second stage, but not beyond all doubt."""
+        second = self.second
+        return second is not None and second.slower(rule) and not second.convicted(rule)
+
+    def slower(self, rule: CpuRule) -> bool:
+        """Whether the stages of CPU time say so; a doubt is a yes until a third has said no."""
+        if self.second is None or not self.second.slower(rule):
+            return False
+        return self.third is None or self.second.confirmed(self.third, rule)
 
     @property
     def claim(self) -> float | None:

@@ -1,15 +1,18 @@
 """The numbers that separate noise from a regression, and the arithmetic behind them.
 
-Paired CPU time is judged in two stages. Few pairs look at every case, fewer still at one that
+Paired CPU time is judged in three stages. Few pairs look at every case, fewer still at one that
 shows no sign of being slower; a case that looks slower is measured again from nothing, with enough
 pairs that the mean must stand three standard errors clear of noise. The first stage's pairs are not
 used again: a case is suspected because they came out high, so they would bias the second mean
 upwards. The second stage ends early for a case that is clearly not slower, or so much slower that
 no noise could have done it.
 
-Now and then a process gets memory that makes it a third slower than its twin. One such pair of
-twenty-four widens a plain mean's error until a real slowdown hides in it, so the extreme eighth of
-the pairs at each end does not count.
+A machine with busy neighbors has minutes whose pairs scatter more, and more often to one side, than
+their own spread tells; in a suite of many hot paths one second stage in some hundred runs then says
+slower of code that is the same. So a third stage comes last, when those minutes may have passed: as
+many new pairs, whose own mean must exceed half the limit, and with which the second's must stand
+further clear of noise. Real slowdowns that it lets pass are few beside those that the second stage
+misses by itself.
 """
 
 from __future__ import annotations
@@ -41,15 +44,17 @@ RANK = tuple(Verdict)  # the worst first: what a hot path is called by
 
 @dataclass(frozen=True)
 class CpuRule:
-    """Pairs and limits of the two stages; limits are relative changes."""
+    """Pairs and limits of the stages; limits are relative changes."""
 
     first_pairs: int
     suspect_above: float
-    second_pairs: int
+    second_pairs: int  # as many again in the third
     fail_mean_above: float
     fail_bound_above: float  # mean - 3 se
     every_pair: bool = False  # of the first stage, for a case that is calm, too
 
+
+STAGES = ("first", "second", "third")  # of paired CPU time, in the order of measuring
 
 CAREFUL = CpuRule(6, 0.012, 24, 0.018, 0.006)
 FAST = CpuRule(5, 0.020, 12, 0.025, 0.010)
@@ -59,8 +64,10 @@ WALL_AGAIN = 5  # pairs that must confirm it
 LOST_CLAIM = 0.9  # share of the stored before/after ratio
 BETTER_BELOW = -0.05
 CALM_AFTER = 3  # pairs of the first stage
-CLEARED_AFTER = 8  # pairs of the second stage
+CLEARED_AFTER = 8  # pairs of the second stage, or of the third
 CONVICTED_AFTER = 6
+CONFIRMED_ABOVE = 0.5  # share of the limit that the third stage alone must exceed
+CONFIRMED_BY = 3.5  # standard errors that both stages together must stand clear
 CONVICTED_ABOVE = 0.10  # far above any limit
 CONVICTED_BY = 6.0  # standard errors that the mean must stand above the limit
 TRIMMED = 0.2  # share of the rounds dropped at each end before they are averaged
@@ -111,15 +118,18 @@ class Paired:
     def suspect(self, rule: CpuRule) -> bool:
         return max(self.mean, self.median) > rule.suspect_above
 
-    def slower(self, rule: CpuRule) -> bool:
-        return self.mean > rule.fail_mean_above and self.mean - 3 * self.se > rule.fail_bound_above
+    def slower(self, rule: CpuRule, by: float = 3.0) -> bool:
+        """Whether the mean is above the limit, and `by` standard errors clear of noise."""
+        bound = self.mean - by * self.se
+        return self.mean > rule.fail_mean_above and bound > rule.fail_bound_above
 
-    def cleared(self, rule: CpuRule) -> bool:
+    def cleared(self, rule: CpuRule, share: float = 1.0) -> bool:
         """Whether more pairs would hardly find it slower: the mean stands two standard errors
-        below the limit. It ends a second stage early with a pass, never with a failure.
+        below the limit, or a `share` of it. It ends a stage early with a pass, never with a
+        failure.
         """
         enough = len(self.logs) >= CLEARED_AFTER
-        return enough and self.mean + 2 * self.se < rule.fail_mean_above
+        return enough and self.mean + 2 * self.se < share * rule.fail_mean_above
 
     def convicted(self, rule: CpuRule) -> bool:
         """Whether it is so much slower that all pairs would say the same.
@@ -132,6 +142,18 @@ class Paired:
     def settled(self, rule: CpuRule) -> bool:
         """Whether a second stage may end early."""
         return self.cleared(rule) or self.convicted(rule)
+
+    def denied(self, rule: CpuRule) -> bool:
+        """Whether a third stage may end early: it will not confirm what the second said."""
+        return self.cleared(rule, CONFIRMED_ABOVE)
+
+    def confirmed(self, third: Paired, rule: CpuRule) -> bool:
+        """Whether a third stage says the same as this second one."""
+        alone = third.mean > CONFIRMED_ABOVE * rule.fail_mean_above
+        return alone and self.together(third).slower(rule, CONFIRMED_BY)
+
+    def together(self, other: Paired) -> Paired:
+        return Paired(self.logs + other.logs, self.samples + other.samples)
 
     @property
     def faster(self) -> bool:

@@ -7,7 +7,7 @@ given while its text keeps its size. Colours come from the page's style, by clas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -86,12 +86,13 @@ def interval(
     return _svg(f"interval {_class(verdict)}", _ROW, f"{label}, {verdict}", parts)
 
 
-def pairs(first: Sequence[Pair], second: Sequence[Pair], limit: float | None, verdict: str) -> str:
+def pairs(measured: Mapping[str, Sequence[Pair]], limit: float | None, verdict: str) -> str:
     """One dot for each pair, in the order of measuring from top to bottom, stage below stage.
 
-    A band shows each stage's mean ± 3 se; the zero line and the limit run through both.
+    `measured`: the pairs of each stage, by its name. A band shows each stage's mean ± 3 se; the
+    zero line and the limit run through all.
     """
-    stages = [(n, s) for n, s in (("first", first), ("second", second)) if s]
+    stages = [(name, stage) for name, stage in measured.items() if stage]
     if not stages:
         return ""
     scale = _own_scale([head / base - 1 for _, stage in stages for head, base in stage], limit)

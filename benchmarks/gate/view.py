@@ -176,13 +176,13 @@ def short(digest: object) -> str:
 
 
 def rule_words(rule: Stored) -> str:
-    """The two stages of the CPU rule as a sentence; empty if the report holds no rule."""
+    """The stages of the CPU rule as a sentence; empty if the report holds no rule."""
     try:
         return (
             f"up to {rule['first_pairs']} pairs of fresh processes for each case; where their mean "
             f"or median is above {rule['suspect_above']:+.1%}, {rule['second_pairs']} new pairs; "
             f"slower if their mean is above {rule['fail_mean_above']:+.1%} and mean - 3 se above "
-            f"{rule['fail_bound_above']:+.1%}"
+            f"{rule['fail_bound_above']:+.1%}, and if as many later pairs confirm it"
         )
     except (KeyError, TypeError, ValueError):
         return ", ".join(f"{name} {amount}" for name, amount in rule.items())

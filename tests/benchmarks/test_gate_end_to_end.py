@@ -21,7 +21,7 @@ from toy_project import (
     toy,
 )
 
-from benchmarks.gate import measuring, outcome
+from benchmarks.gate import measuring, outcome, rules
 
 __all__ = ["bare", "check", "nothing_left", "quick", "stored", "toy"]  # fixtures
 
@@ -154,5 +154,18 @@ def test_cpu_time_is_measured_again_and_then_fails(
     judged = check("toy.Rows")
     assert judged.code == 1
     assert "a second look at toy.Rows[n=5]" in judged.err
+    assert "a third look at toy.Rows[n=5]" in judged.err
     (sentence,) = judged.sentences("toy.Rows")
     assert sentence.startswith("toy.Rows[n=5], CPU time: rose by ")
+
+
+def test_what_a_third_look_denies_is_no_regression_and_is_said(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_quick(monkeypatch, ALWAYS_SLOWER)
+    monkeypatch.setattr(rules.Paired, "confirmed", lambda second, third, rule: False)
+    judged = check("toy.Rows")
+    assert judged.code == 0
+    assert "toy.Rows[n=5] looked slower in 2 process pairs (" in judged.out
+    assert "later ones (" in judged.out
+    assert set(judged.report["pairs"]["toy.Rows[n=5]"]) >= {"first", "second", "third"}

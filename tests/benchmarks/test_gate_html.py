@@ -281,7 +281,7 @@ def test_one_dot_for_each_pair_of_each_stage(page: Page) -> None:
 
 def test_a_dot_stands_where_its_change_says() -> None:
     first = [(1.00, 1.0), (1.018, 1.0), (1.10, 1.0), (0.95, 1.0)]
-    picture = strip.pairs(first, [], 0.018, "same")
+    picture = strip.pairs({"first": first}, 0.018, "same")
     dots = numbers(r'<circle [^>]*cx="([\d.]+)%"', picture)
     (limit,) = numbers(r'<line class="limit" x1="([\d.]+)%"', picture)
     (zero,) = numbers(r'<line class="zero" x1="([\d.]+)%"', picture)
@@ -296,7 +296,7 @@ def test_the_band_is_the_mean_and_three_standard_errors_of_the_verdict() -> None
     cpu = next(f for f in report["findings"] if f["witness"] == "cpu" and f["verdict"] == "worse")
     pairs = [tuple(pair) for pair in report["pairs"][REGRESSION]["second"]]
     label = f"24 pairs, mean {cpu['change']:+.1%} ± {cpu['plus_minus']:.1%}"
-    picture = strip.pairs([], [(a, b) for a, b in pairs], 0.018, "worse")
+    picture = strip.pairs({"second": [(a, b) for a, b in pairs]}, 0.018, "worse")
     assert label in picture
     (limit,) = numbers(r'<line class="limit" x1="([\d.]+)%"', picture)
     (zero,) = numbers(r'<line class="zero" x1="([\d.]+)%"', picture)
@@ -309,13 +309,13 @@ def test_the_band_is_the_mean_and_three_standard_errors_of_the_verdict() -> None
 
 
 def test_a_single_pair_has_no_band() -> None:
-    picture = strip.pairs([(1.0, 1.1)], [], None, "same")
+    picture = strip.pairs({"first": [(1.0, 1.1)]}, None, "same")
     assert "1 pair, mean" in picture
     assert "band" not in picture
 
 
 def test_no_pair_no_picture() -> None:
-    assert strip.pairs([], [], 0.018, "same") == ""
+    assert strip.pairs({"first": [], "second": []}, 0.018, "same") == ""
 
 
 def test_pairs_that_are_no_times_are_left_out() -> None:

@@ -223,6 +223,19 @@ def test_cpu_time_is_a_regression_only_after_the_second_stage() -> None:
     assert found.change == pytest.approx(0.0, abs=1e-12)  # rounding of logarithms
 
 
+def test_a_third_stage_has_the_last_word_unless_there_is_no_doubt() -> None:
+    doubtful = Outcome(first=paired(0.03, 6), second=paired(0.03, 24))
+    assert doubtful.doubtful(RULE)
+    (found,) = judge_cpu(PATH, CASE, replace(doubtful, third=paired(0.0, 24)), RULE, BASELINE)
+    assert (found.code, found.verdict) == (0, Verdict.SAME)
+    (found,) = judge_cpu(PATH, CASE, replace(doubtful, third=paired(0.02, 24)), RULE, BASELINE)
+    assert (found.code, found.verdict) == (1, Verdict.WORSE)
+    assert "48 process pairs; limit 1.8%" in found.sentence  # of both stages
+    assert not Outcome(first=paired(0.3, 6), second=paired(0.3, 24)).doubtful(RULE)
+    assert not Outcome(first=paired(0.3, 6), second=paired(0.0, 24)).doubtful(RULE)
+    assert not Outcome(first=paired(0.3, 6)).doubtful(RULE)
+
+
 def test_cpu_time_that_fell_is_better() -> None:
     (found,) = judge_cpu(PATH, CASE, Outcome(first=paired(-0.2, 6)), RULE, BASELINE)
     assert (found.code, found.verdict, found.sentence) == (0, Verdict.BETTER, "")

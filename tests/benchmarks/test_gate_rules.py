@@ -226,9 +226,10 @@ def test_counters_may_not_grow_but_for_what_is_not_exact(
 
 
 def fails(rule: CpuRule, draw: Callable[[], float]) -> bool:
-    """Both stages, on logs from `draw`."""
-    first = [draw() for _ in range(rule.first_pairs)]
-    return slower(first, [draw() for _ in range(rule.second_pairs)], rule)
+    """All stages, on logs from `draw`."""
+    sizes = rule.first_pairs, rule.second_pairs, rule.second_pairs
+    first, second, third = ([draw() for _ in range(size)] for size in sizes)
+    return slower(first, second, third, rule)
 
 
 def noise(rng: random.Random, variation: float, change: float) -> Callable[[], float]:
@@ -253,6 +254,42 @@ def test_unchanged_code_passes_and_a_planted_slowdown_is_caught(rule: CpuRule) -
         assert caught >= 0.95 * 300, f"{caught} of 300 at {variation}"
         caught = sum(fails(rule, noise(rng, variation, 0.10)) for _ in range(300))
         assert caught == 300
+
+
+def test_the_third_stage_keeps_what_noise_lets_through_the_second() -> None:
+    """Pairs that scatter much, as in the minutes of a busy neighbor; a slowdown still shows."""
+    rng = random.Random(20)
+    draw, slowed = noise(rng, 0.10, 0.0), noise(rng, 0.018, 0.03)
+    second = confirmed = 0
+    while second < 40:
+        taken = Paired(tuple(draw() for _ in range(24)))
+        if taken.slower(CAREFUL):
+            second += 1
+            confirmed += taken.confirmed(Paired(tuple(draw() for _ in range(24))), CAREFUL)
+    assert confirmed <= 8, f"{confirmed} of {second}"
+    caught = sum(
+        Paired(tuple(slowed() for _ in range(24))).confirmed(
+            Paired(tuple(slowed() for _ in range(24))), CAREFUL
+        )
+        for _ in range(100)
+    )
+    assert caught >= 90
+
+
+def test_a_third_stage_confirms_with_its_own_mean_and_both_together() -> None:
+    second = paired(*[0.030, 0.034] * 12)
+    assert second.confirmed(paired(*[0.028, 0.032] * 12), RULE)
+    assert not second.confirmed(paired(*[0.007, 0.010] * 12), RULE)  # less than half the limit
+    assert not second.confirmed(paired(*[-0.30, 0.40] * 12), RULE)  # together they scatter too much
+    low = paired(*[0.019, 0.020] * 12)
+    assert not low.confirmed(paired(*[0.010, 0.011] * 12), RULE)  # together below the limit
+
+
+def test_a_third_stage_ends_early_only_where_it_will_not_confirm() -> None:
+    assert paired(*[0.0] * 8).denied(RULE)
+    assert not paired(*[0.0] * 7).denied(RULE)
+    assert not paired(*[0.0095] * 24).denied(RULE)
+    assert not paired(*[0.30] * 24).denied(RULE)
 
 
 def test_the_second_stage_keeps_what_the_first_would_let_through() -> None:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLANTED = "{}[{}]".format(*CPU[0].key)
 
 
-def fill(folder: Path, runs: int = 6) -> None:
+def fill(folder: Path, runs: int = 9) -> None:
     for i in range(runs):
         record = _made.record_of(
             LIVE, answer(int(i == 0), finding("worse") if i == 0 else {**finding("same")})
@@ -55,7 +55,7 @@ def test_the_tables_hold_what_was_recorded(folder: Path) -> None:
     live = block(text, "live")
     assert f"red: 2026-01-01T00:00:00+00:00, quiet: {PLANTED} cpu +10.0%" in live
     row = next(line for line in live.splitlines() if line.startswith("whole suite     quiet"))
-    assert row.split()[3:5] == ["6", "1"]
+    assert row.split()[3:5] == ["9", "1"]
     injected = block(text, "injected")
     assert "1 (50.0%, at least 2.5%)" in injected
     assert f"missed by CPU time: {PLANTED}, 3% planted, +2.1% measured" in injected
@@ -69,8 +69,8 @@ def test_the_tables_hold_what_was_recorded(folder: Path) -> None:
     assert next(line for line in asv.splitlines() if line.startswith("20% slower")).split()[
         2:5
     ] == [
-        "10",
-        "10",
+        "16",
+        "16",
         "(100.0%)",
     ]
     assert _ledger_report.rendered(text, folder) == text
@@ -81,7 +81,7 @@ def test_runs_of_an_older_gate_are_named_and_not_counted(folder: Path) -> None:
     append("aa", record | {"date": "2999-01-01T00:00:00+00:00"}, folder)
     text = _ledger_report.write_report(folder).read_text(encoding="utf-8")
     assert "gate g1, 2999-01-01" in block(text, "made with")
-    older = "an older gate g0 on code t0, suites s0: 6 unchanged runs of which 1 were red"
+    older = "an older gate g0 on code t0, suites s0: 9 unchanged runs of which 1 were red"
     assert older in block(text, "made with")
     assert "red: " not in block(text, "live")
     assert "nothing recorded yet" in block(text, "injected")
@@ -104,9 +104,9 @@ def test_groups_are_told_apart(folder: Path, change: dict[str, Any], told: str) 
     assert _ledger.main(["replay", "--suites", "5"]) == 0  # of the group that has enough
     assert _ledger.main(["asv"]) == 0
     counted = {record["runs"]: record for record in read("asv", folder)}
-    assert set(counted) == {6, 3}
+    assert set(counted) == {9, 3}
     assert counted[3]["dropped"] == 1
-    assert counted[6]["results"]["0"]["suites"] == 5
+    assert counted[9]["results"]["0"]["suites"] == 8
     assert len(read("replay", folder)) == 1
     text = _ledger_report.write_report(folder).read_text(encoding="utf-8")
     first, _, second = block(text, "live").partition("group 2:")
@@ -115,7 +115,7 @@ def test_groups_are_told_apart(folder: Path, change: dict[str, Any], told: str) 
         for part in (first, second)
         for line in part.splitlines()
         if line.startswith("whole suite     quiet")
-    ] == [["6", "1"], ["4", "1"]]
+    ] == [["9", "1"], ["4", "1"]]
     assert "the gate broke (exit code 1): RuntimeError: boom" in second
     assert told in block(text, "made with").partition("group 2:")[2]
     assert "nothing recorded yet" in block(text, "replayed").partition("group 2:")[2]
