@@ -1,7 +1,8 @@
 """What would help: from the large phases of a profile to the rows of `_advice.toml`.
 
-A figure is only ever read from the claims table's last stored run (benchmarks/results); whether a
-part of this project exists is read from its list of public names. Neither is imported.
+A figure is only ever read from the last stored run of the claims, or of the comparison with other
+libraries (benchmarks/results); whether a part of this project exists is read from its list of
+public names. Nothing of either is imported.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _WHERE_SHARE = 0.3  # of the phase's time that must lie below what a row looks f
 _MOST_PER_PHASE = 2
 _IDLE_SHARE = 0.25
 _CLAIMS_FORMAT = 3
+_SESSIONS = ("claims", "parity")  # whose runs are stored, in the order in which they are asked
 _HERE = Path(__file__).resolve().parent
 _REPOSITORY = _HERE.parent
 _TOLD = ("claim", "ours")  # rows of the claims table that stand for themselves
@@ -164,34 +166,46 @@ def public_names(repository: Path) -> frozenset[str]:
 
 
 def stored_figure(name: str, repository: Path = _REPOSITORY) -> tuple[str, str]:
-    """What the last stored run of the claims measured for a claim or hot path, and which run.
+    """What a last stored run measured for a claim, a hot path or one case of it, and which run.
 
     Both are empty where it measured nothing, or where there is no run that this code can read.
     """
-    stored = _stored(repository)
-    for row in stored.get("rows", ()):
-        if row.get("role") not in _TOLD or name not in (row.get("claim"), row.get("hot_path")):
-            continue
-        measured = row.get("measured")
-        if not measured:
-            return "", ""
-        wall = measured["wall"]
-        ratio, low, high = (_words.digits(wall[key]) for key in ("ratio", "low", "high"))
-        times = f"{_words.seconds(measured['before_s'])} → {_words.seconds(measured['after_s'])}"
-        faster = "as fast" if wall["ratio"] >= 1 else "as fast, which is slower"
-        return (
-            f"{ratio} times {faster} ({low} to {high}; {times}): {row['what']}",
-            f"`{row['hot_path']}` of the claims table, {str(stored['date'])[:10]}, "
-            f"{stored['machine']}, Python {stored['python']}; here: `nox -s claims -- {name}`",
-        )
+    for session in _SESSIONS:
+        stored = _stored(repository, session)
+        row = next((row for row in stored.get("rows", ()) if _names(row, name)), None)
+        if row is not None:
+            return _told(row, stored, session) if row.get("measured") else ("", "")
     return "", ""
 
 
+def _names(row: Mapping[str, Any], name: str) -> bool:
+    path = row.get("hot_path")
+    return row.get("role") in _TOLD and name in (
+        row.get("claim"),
+        path,
+        f"{path}[{row.get('case')}]",
+    )
+
+
+def _told(row: Mapping[str, Any], stored: Mapping[str, Any], session: str) -> tuple[str, str]:
+    measured = row["measured"]
+    wall = measured["wall"]
+    ratio, low, high = (_words.digits(wall[key]) for key in ("ratio", "low", "high"))
+    times = f"{_words.seconds(measured['before_s'])} → {_words.seconds(measured['after_s'])}"
+    faster = "as fast" if wall["ratio"] >= 1 else "as fast, which is slower"
+    again = f" -- {row.get('claim') or row['hot_path']}" if session == "claims" else ""
+    return (
+        f"{ratio} times {faster} ({low} to {high}; {times}): {row['what']}",
+        f"`{row['hot_path']}` of `nox -s {session}`, {str(stored['date'])[:10]}, "
+        f"{stored['machine']}, Python {stored['python']}; here: `nox -s {session}{again}`",
+    )
+
+
 @functools.cache
-def _stored(repository: Path) -> dict[str, Any]:
+def _stored(repository: Path, session: str) -> dict[str, Any]:
+    file = repository / "benchmarks" / "results" / f"{session}.json"
     try:
-        text = (repository / "benchmarks" / "results" / "claims.json").read_text(encoding="utf-8")
-        stored = json.loads(text)
+        stored = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     readable = isinstance(stored, dict) and stored.get("format") == _CLAIMS_FORMAT

@@ -78,6 +78,7 @@ def test_rows_say_what_they_need_and_nothing_else() -> None:
 def test_parts_and_measures_are_names_that_exist() -> None:
     claims = tomllib.loads((ROOT / "benchmarks" / "claims.toml").read_text(encoding="utf-8"))
     paths = {claim.get("hot_path") for claim in claims.values()} | set(claims["compared"])
+    paths |= set(claims["beyond"])
     for row in advice.table():
         if "part" in row:
             assert row["part"] in advice.public_names(ROOT)
@@ -180,6 +181,41 @@ def test_a_slower_way_of_ours_is_called_slower(repository: Path) -> None:
 
 def test_this_repository_has_figures() -> None:
     assert all(advice.stored_figure("tracker"))
+    figure, source = advice.stored_figure("peers_storage.DurableTrials[peer=rdb]")
+    assert "durability power" in figure
+    assert source.endswith("here: `nox -s parity`")
+
+
+def test_a_case_is_its_own_row_and_claims_come_first(repository: Path) -> None:
+    results = repository / "benchmarks" / "results"
+    stored = json.loads((results / "claims.json").read_text())
+    beside, row = stored["rows"]
+    cases = [{**row, "claim": "", "hot_path": "peers.P", "case": f"n={n}"} for n in (1, 2)]
+    cases[1]["what"] = "the second"
+    parity = {**stored, "rows": [{**row, "what": "the other table"}, *cases]}
+    (results / "parity.json").write_text(json.dumps(parity))
+    assert "the second" in advice.stored_figure("peers.P[n=2]", repository)[0]
+    assert "slow way" in advice.stored_figure("peers.P", repository)[0]
+    assert "slow way" in advice.stored_figure("dedup-lookup", repository)[0]
+    assert advice.stored_figure("peers.P[n=3]", repository) == ("", "")
+    assert beside["measured"] is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "file", "part"),
+    [
+        ("sampler", "optuna/samplers/_tpe/sampler.py", "IncrementalTPESampler"),
+        ("storage", "optuna/storages/_rdb/storage.py", "SQLiteStorage"),
+        ("storage", "optuna/storages/journal/_file.py", "SQLiteStorage"),
+        ("wait for disk", "sqlalchemy/engine/default.py", "SQLiteStorage"),
+        ("transport", "study.py", "WorkerPool"),
+        ("import", "study.py", "WorkerPool"),
+        ("wait for workers", "study.py", "optimize"),
+    ],
+)
+def test_what_is_built_stands_before_what_optuna_offers(phase: str, file: str, part: str) -> None:
+    found = of(advice.advise(with_phase(phase, ("f", f"/x/site-packages/{file}", 1))), phase)
+    assert found[0].text.startswith(f"`optimizer.{part}")
 
 
 def test_a_leak_and_idle_workers_get_advice() -> None:
