@@ -1,13 +1,16 @@
 """When was each sample taken?
 
-py-spy samples all threads of all processes in rounds, and the witness tells when each round began.
-A lane took part in successive rounds; which was its first follows from its end, or its birth, as
-`_watch.py` saw them, and where its trials are marked each sample's round follows from the marks
-(`_places.py`).
+Our own sampler tells it: each round has a slot of its own in time, and a sample stands for its slot
+and for those after it in which its thread could not be read.
 
-A sample stands for the time until the next round.  Rounds come at random moments on purpose, so
-ordinary distances are evened out over many rounds, which is more exact than to weigh each sample
-by chance.  A long distance is none of chance: py-spy cannot pause a thread that waits for the disk,
+py-spy does not.  It samples all threads of all processes in rounds, and the witness tells when each
+round began.  A lane took part in successive rounds; which was its first follows from its end, or
+its birth, as `_watch.py` saw them, and where its trials are marked each sample's round follows from
+the marks (`_places.py`).
+
+A sample of py-spy's stands for the time until the next round.  Rounds come at random moments on
+purpose, so ordinary distances are evened out over many rounds, which is more exact than to weigh
+each sample by chance.  A long distance is none of chance: py-spy cannot pause a thread that waits for the disk,
 the whole round waits with it, and the rounds that are late then follow in a heap and show what came
 after the wait.  Where that is seen (`stalls`), every sample is weighed by its own distance.
 
@@ -63,6 +66,8 @@ def edges(
         return [_alone(lane, lives.get((lane.pid, lane.tid)), end_s) for lane in samples.lanes]
     begun = [moment - origin_s for moment in samples.rounds]
     begun.append(max(begun[-1], end_s))
+    if samples.lanes[0].places is not None:
+        return _told(samples, lives, begun)
     even, excess = evened(begun)
     known = [lives.get((lane.pid, lane.tid)) for lane in samples.lanes]
     firsts = [
@@ -81,6 +86,16 @@ def edges(
     return [
         _placed(lane, sure.get(i) or range(first, first + len(lane.stacks)), even, life)
         for i, (lane, first, life) in enumerate(zip(samples.lanes, firsts, known, strict=True))
+    ]
+
+
+def _told(
+    samples: Samples, lives: Mapping[tuple[int, int], Life], begun: Sequence[float]
+) -> list[list[float]]:
+    """The edges where the round of each sample is known."""
+    return [
+        _placed(lane, lane.places or [], begun, lives.get((lane.pid, lane.tid)))
+        for lane in samples.lanes
     ]
 
 

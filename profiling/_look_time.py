@@ -1,47 +1,90 @@
-"""The time of a live study: samples by py-spy, which must leave nobody stopped behind."""
+"""The time of a live study: by our own sampler, or by py-spy, which must leave nobody stopped."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import math
-import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import IO
 
-import _launch
+import _layouts
+import _py_spy
+import _remote
+import _symbols
 import _target
 import _time_profile
+import _ways
 import _words
 import study_time
 from _launch import CAPTURE_LOST, NO_PROFILE, TOOL_MISSING, Refusal, say
 from _look import Look, inside, marks_since
+from _looked_into import Process, Starting
 from _resident import is_python
+from _ways import Way
 
+_TRIES, _TRY_AGAIN_S = 50, 0.05  # of our own sampler, at a process that may be just starting
 _DUMP_S = 20.0  # for one look of py-spy; more, and the study waits for the disk
 _AGAIN_S = 0.3  # and longer before each further look
 _LAST_S = 3.0  # between the orders to end, the last of which cannot be refused
 
 
-def checked_py_spy(
-    pid: int, line: str, before: set[int], interruption: _target.Interruption
-) -> str:
-    """The path of a py-spy that may look into the process; raises Refusal."""
-    py_spy = study_time.find_py_spy(sys.executable, os.environ.get("PATH"))
-    if py_spy is None:
-        install = _launch.shell_line([sys.executable, "-m", "pip", "install", "py-spy"])
-        raise Refusal(TOOL_MISSING, f"py-spy is missing; install it with:\n  {install}")
+def checked(
+    pid: int, pause: bool, line: str, before: set[int], interruption: _target.Interruption
+) -> Way:
+    """The way to look into a process, tried on it; raises Refusal.
+
+    pause: py-spy is asked for. line: the command to type again.
+    """
+    if not pause and _remote.available():
+        reason = _why_not_own(pid, line)
+        if not reason:
+            return _ways.own()
+        say(f"sampler:     py-spy, with a pause for each sample: {reason}")
+    path = _py_spy.found()
+    _try_py_spy(path, pid, line, before, interruption)
+    return _ways.by_py_spy(path, "py-spy")
+
+
+def _why_not_own(pid: int, line: str) -> str:
+    """Why our sampler cannot read a process; empty when it can."""
+    for _ in range(_TRIES):  # an interpreter that is just starting is not yet one
+        try:
+            process = Process(pid, {})
+            try:
+                stacks, missed = process.look()
+            finally:
+                process.close()
+            if stacks and not missed:
+                return ""
+        except (Starting, _remote.Torn):
+            pass
+        except _remote.Forbidden as error:
+            raise _target.forbidden(_target.facts_of(pid), line, str(error)) from error
+        except _layouts.Unknown as error:
+            return f"our sampler does not know {error}"
+        except (_symbols.NoPython, _remote.Gone):
+            _target.find(pid)
+            if not is_python(pid):
+                raise _target.not_python(pid, "no interpreter in it") from None
+        time.sleep(_TRY_AGAIN_S)
+    return "our sampler could not read its stacks"
+
+
+def _try_py_spy(
+    py_spy: str, pid: int, line: str, before: set[int], interruption: _target.Interruption
+) -> None:
+    """Let py-spy look once; raises Refusal."""
     said = ""
     for attempt in range(3):  # an interpreter that is just starting is not yet one
         code, output = _dump(py_spy, pid, before, interruption)
         if code == 0 or interruption.asked.is_set():
-            return py_spy
+            return
         said = _said(output)
         if re.search(r"permi(ssion|tted)|denied|EPERM", said, re.IGNORECASE):
             raise _target.forbidden(_target.facts_of(pid), line, said)
@@ -132,31 +175,35 @@ def _said(output: str) -> str:
     return _words.clean(said)
 
 
-def look_at(look: Look, py_spy: str, before: set[int]) -> None:
+def look_at(look: Look, way: Way, before: set[int]) -> None:
     """Sample a live study; a py-spy that dies leaves no process stopped behind."""
     pid, samples = look.options.pid, look.recording.draft(study_time.SAMPLES)
-    command = [
-        *(py_spy, "record", "--rate", str(look.options.rate), *study_time.FLAGS),
-        *("--pid", str(pid), "--duration", str(look.options.duration), "--output", str(samples)),
-    ]
+    command = [*way.line(look.options.rate, look.options.duration, samples), "--pid", str(pid)]
+    woken: list[int] = []
     with look.recording.draft("log").open("w+b") as log:
         process = _started(command, log)
         try:
             _wait_for(process, look.interruption, asking=True)
         finally:
-            woken = _released(process, pid, before)
+            if way.pauses:
+                woken = _released(process, pid, before)
+            elif process.poll() is None:
+                _end(process)
         end_ns = time.monotonic_ns()
         log.seek(0)
         said = log.read().decode("utf-8", "replace")
     if woken:
         look.facts["woken"] = woken
-    if not samples.exists() or not study_time.wrote_its_product(said):
-        look.code, look.reason = NO_PROFILE, f"no profile: py-spy failed: {_said(said)}"
+    look.facts |= {"tool": way.tool, "paused": way.pauses, "rate_hz": look.options.rate}
+    if not samples.exists() or not _py_spy.wrote_its_product(said):
+        look.code, look.reason = NO_PROFILE, f"no profile: {way.called} failed: {_said(said)}"
         return
-    _read_samples(look, samples, end_ns)
+    if not way.pauses:
+        look.facts |= _ways.facts_in(samples)
+    _read_samples(look, way, samples, end_ns)
 
 
-def _read_samples(look: Look, samples: Path, end_ns: int) -> None:
+def _read_samples(look: Look, way: Way, samples: Path, end_ns: int) -> None:
     known = marks_since(look, end_ns)
     capture = _time_profile.Capture(
         samples,
@@ -173,8 +220,12 @@ def _read_samples(look: Look, samples: Path, end_ns: int) -> None:
         look.code, look.reason = NO_PROFILE, f"no profile: {error}"
         return
     look.recording.keep(study_time.SAMPLES)
-    look.profile = dataclasses.replace(built.profile, trials=inside(built.profile.trials))
-    look.facts |= {"samples": built.samples, "rate_hz": look.options.rate}
+    look.profile = dataclasses.replace(
+        built.profile,
+        trials=inside(built.profile.trials),
+        remarks=(*built.profile.remarks, *_ways.remarks(way, look.facts)),
+    )
+    look.facts["samples"] = built.samples
     if built.lost:
         pids = ", ".join(map(str, built.lost))
         look.code, look.reason = CAPTURE_LOST, f"processes were never sampled: {pids}"

@@ -26,7 +26,7 @@ import _terminal
 
 PAGE, JSON, SPEEDSCOPE = "report.html", "profile.json", "speedscope.json"
 _OF_OTHERS = {  # what else may lie in the folder, in words
-    "samples.speedscope.json": "py-spy's own samples, in their order, for speedscope.app",
+    "samples.speedscope.json": "all samples, in their order, for speedscope.app",
     SPEEDSCOPE: "the same stacks for speedscope.app",
     JSON: "every figure of this page; what compare.py reads",
     "run.json": "how the study was run",

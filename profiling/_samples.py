@@ -1,9 +1,10 @@
-"""py-spy's ordered samples: for each thread the stacks it was seen in, one after the other.
+"""Ordered samples: for each thread the stacks it was seen in, one after the other.
 
-Of py-spy's formats only speedscope's keeps the order of the samples and tells processes with the
-same thread ids apart (a fork copies them).  It grows with every sample: a reader needs several
-times the memory of the file.  It holds no times; the samples of our own
-process beside the study (`_witness.py`) tell them for every round of samples.
+They come in a file of speedscope's, by our own sampler (`_raw_samples.py`) or by py-spy: of its
+formats only this one keeps the order of the samples and tells processes with the same thread ids
+apart (a fork copies them).  A reader needs several times the memory of the file.  Our own sampler
+tells the round of each sample and when each round was.  py-spy tells neither; the samples of our
+own process beside the study (`_witness.py`) tell when the rounds were.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class SampledLane:
     tid: int
     name: str
     stacks: list[int]
+    places: list[int] | None = None  # the round of each sample, where it is known
     ending: int = 0  # samples after the last Python frame, which are left out
     held: int = 0  # samples in which the hook held the study up, left out as well
 
@@ -58,7 +60,7 @@ class Samples:
 
 
 def read(path: Path, sources: Sources | None = None) -> Samples:
-    """The samples in a file that `py-spy record --format speedscope` wrote.
+    """The samples in a file that our sampler or `py-spy record --format speedscope` wrote.
 
     Raises OSError, or ValueError when the file is not of that kind.
     """
@@ -66,14 +68,14 @@ def read(path: Path, sources: Sources | None = None) -> Samples:
     try:
         return _read(content, sources or Sources())
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"{path.name} is no speedscope file of py-spy: {error!r}") from error
+        raise ValueError(f"{path.name} is no speedscope file of samples: {error!r}") from error
 
 
 def _read(content: dict[str, Any], sources: Sources) -> Samples:
     raw = content["shared"]["frames"]
     frames, same, heads = _frames(raw, sources)
     times = _times(raw)
-    samples = Samples(frames, [], [], {}, {})
+    samples = Samples(frames, [], [], {}, {}, content.get("sampler", {}).get("rounds", []))
     known: dict[tuple[int, ...], int] = {}
     for profile in content["profiles"]:
         match = _LANE.match(profile["name"])
@@ -82,10 +84,11 @@ def _read(content: dict[str, Any], sources: Sources) -> Samples:
         if any(i in times for i in profile["samples"][len(profile["samples"]) // 2]):
             samples.rounds = _rounds(profile["samples"], times)
             continue
-        lane = SampledLane(int(match[1]), int(match[2]), "", [])
+        rounds = profile.get("rounds")
+        lane = SampledLane(int(match[1]), int(match[2]), "", [], [] if rounds else None)
         previous: list[int] | None = None
         head, stack = -1, 0
-        for sample in profile["samples"]:
+        for number, sample in enumerate(profile["samples"]):
             if sample != previous:
                 previous = sample
                 inner = tuple([same[i] for i in sample if i not in heads])
@@ -93,7 +96,12 @@ def _read(content: dict[str, Any], sources: Sources) -> Samples:
                 if stack == len(samples.stacks):
                     samples.stacks.append(inner)
                 head, lane = _thread(sample, raw, head, lane, samples)
-            lane.stacks.append(stack)
+            if lane.places is None:
+                lane.stacks.append(stack)
+            else:
+                first, count = rounds[number], profile["weights"][number]
+                lane.stacks += [stack] * count
+                lane.places += range(first, first + count)
         _note_processes(profile["samples"][-1], raw, samples)
     gate = {i for i, frame in enumerate(frames) if frame[0] == "_wait_for_the_sampler"}
     for lane in samples.lanes:
@@ -134,6 +142,8 @@ def _mended(lane: SampledLane, stacks: list[tuple[int, ...]], gate: set[int]) ->
     gates = [i for i, stack in enumerate(lane.stacks) if gate & set(stacks[stack])]
     lane.held = gates[-1] + 1 if gates else 0
     del lane.stacks[: lane.held]
+    if lane.places is not None:
+        del lane.places[: lane.held]
     bare = [not stacks[stack] for stack in lane.stacks]
     count = len(bare)
     while count and (
@@ -142,6 +152,8 @@ def _mended(lane: SampledLane, stacks: list[tuple[int, ...]], gate: set[int]) ->
         count -= 1
     lane.ending = len(lane.stacks) - count
     del lane.stacks[count:]
+    if lane.places is not None:
+        del lane.places[count:]
     first = bare.index(False) if count else 0
     for i in range(first + 1, count):
         if bare[i]:
@@ -204,7 +216,7 @@ def _thread(
             return head, lane
         tid, name = int(match[1]), match[2] or f"thread {match[1]}"
         if head < 0 or tid != lane.tid:
-            lane = SampledLane(lane.pid, tid, name, [])
+            lane = SampledLane(lane.pid, tid, name, [], None if lane.places is None else [])
             samples.lanes.append(lane)
         lane.name = name
         return index, lane

@@ -32,7 +32,7 @@ class Capture:
 
     lives: of threads, in seconds since `origin_ns`. end_s: when the study ended.
     rate: samples a second. armed: whether the hook could mark trials at all. cut: whether the
-    study ran on when py-spy had ended. since_s: when it began, by the clock that dates files.
+    study ran on when the sampler had ended. since_s: when it began, by the clock that dates files.
     """
 
     samples: Path
@@ -58,7 +58,7 @@ class Built:
 def build(capture: Capture, title: str) -> Built:
     """Read everything and attribute it.
 
-    Raises OSError, or ValueError when py-spy's file is not what it should be.
+    Raises OSError, or ValueError when the file of samples is not what it should be.
     """
     sources = Sources(capture.since_s)
     samples = _samples.read(capture.samples, sources)
@@ -122,7 +122,7 @@ def _unseen(capture: Capture, whole_s: float) -> list[str]:
         return []
     seen, whole = _words.seconds(capture.end_s), _words.seconds(whole_s)
     return [
-        f"py-spy ended after {seen} and the study went on to {whole} unseen: every figure here is "
+        f"sampling ended after {seen} and the study went on to {whole} unseen: every figure here is "
         "of the part that was seen. A lower --rate, or --most, looks at more of it"
     ]
 
@@ -175,7 +175,9 @@ def _remarks(
     remarks = [f"process {pid} was never sampled: its time is missing" for pid in lost]
     first = min((times[0] for times in edges), default=0.0)
     if first > max(0.5, 0.01 * capture.end_s):
-        remarks.append(f"the first {first:.1f} s were not sampled: py-spy had not found the study")
+        remarks.append(
+            f"the first {first:.1f} s were not sampled: the study had not been found yet"
+        )
     ending_s = max((lane.ending for lane in samples.lanes), default=0) / capture.rate
     if ending_s > 0.01 * capture.end_s:
         remarks.append(

@@ -1,8 +1,9 @@
 """Looks at a study that is already running, and leaves it unharmed.
 
-Time: samples by py-spy, from outside.  Memory: every allocation where the study was started with
-`attach.py --arm`, else how its resident memory moves.  No debugger loads code into it;
-py-spy stops its threads for the moment of each sample.
+Time: samples of its stacks, read from outside while it runs on; where that cannot be done by
+py-spy, which stops its threads for the moment of each sample.  Memory: every allocation where the
+study was started with `attach.py --arm`, else how its resident memory moves.  No debugger loads
+code into it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import _look_memory
 import _look_time
 import _report
 import _target
+import _ways
 import _words
 import study_memory
 from _launch import BAD_USAGE, NO_PROFILE, OK, TOOL_MISSING, Refusal, say
 from _look import Look
 from _resident import command_of, family, is_python, words_of
+from _ways import Way
 
 PROGRAM = "attach"
 _HIGHEST = 4_194_304  # process id that Linux gives
@@ -85,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate", type=_launch.rate, default=200, metavar="HZ", help="samples a second (200)"
     )
+    parser.add_argument(
+        "--pause",
+        action="store_true",
+        help="let py-spy take the samples, which stops the study for each of them",
+    )
     parser.add_argument("--memory", action="store_true", help="its memory instead of its time")
     parser.add_argument("--arm", action="store_true", help="start a study that can be attached to")
     parser.add_argument(
@@ -124,12 +132,12 @@ def _attach(options: argparse.Namespace) -> int:
     _target.find(pid)
     before = _target.stopped(pid)
     with _target.Interruption() as interruption:
-        look, py_spy, now = _begin(options, before, interruption)
+        look, way, now = _begin(options, before, interruption)
         try:
             if options.memory:
                 _look_memory.look_at(look)
             else:
-                _look_time.look_at(look, py_spy, before)
+                _look_time.look_at(look, way, before)
         except OSError as error:  # a full disk, a folder or an interpreter that is gone
             look.code, look.reason = NO_PROFILE, f"no profile: {error}"
     return _finish(look, now)
@@ -137,11 +145,13 @@ def _attach(options: argparse.Namespace) -> int:
 
 def _begin(
     options: argparse.Namespace, before: set[int], interruption: _target.Interruption
-) -> tuple[Look, str, datetime]:
-    """The look with its folder, and the py-spy that may look.  Raises Refusal."""
+) -> tuple[Look, Way, datetime]:
+    """The look with its folder, and the way that may look.  Raises Refusal."""
     pid = options.pid
     line = _launch.shell_line([sys.executable, *sys.orig_argv[1:]])
-    py_spy = "" if options.memory else _look_time.checked_py_spy(pid, line, before, interruption)
+    way = _ways.own()
+    if not options.memory:
+        way = _look_time.checked(pid, options.pause, line, before, interruption)
     if interruption.asked.is_set():
         raise KeyboardInterrupt
     if options.memory and not Path("/proc/self/statm").exists():
@@ -163,7 +173,7 @@ def _begin(
     )
     say(f"attached:    process {pid}: {_words.clean(title, 120)}")
     say(f"recording:   {options.duration} s; Ctrl-C ends it sooner; the study goes on")
-    return look, py_spy, now
+    return look, way, now
 
 
 def _disarm(options: argparse.Namespace) -> int:

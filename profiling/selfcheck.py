@@ -86,7 +86,7 @@ def _checks(options: argparse.Namespace) -> int:
 
 
 def _extra(options: argparse.Namespace) -> list[str]:
-    return ["--rate", str(options.rate), *(["--nonblocking"] if options.nonblocking else [])]
+    return ["--rate", str(options.rate), *(["--pause"] if options.pause else [])]
 
 
 def check(study: str, seconds: float, extra: Sequence[str], python: str) -> Check:
@@ -131,7 +131,7 @@ def slowdown(trials: int, rounds: int, extra: Sequence[str], python: str) -> dic
     """The same trials with the recording over without it, in turn.
 
     On a busy machine wall time says more about the others; what is left of it without the waits
-    for a processor is the study's own work and the pauses in which py-spy reads its stack.
+    for a processor is the study's own work, and the pauses where a sampler makes some.
 
     Cost: two imports of Optuna and twice the trials a round.
     """
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--aside", action="store_true", help="the studies kept aside")
     parser.add_argument("--seconds", type=float, default=12.0, help="of each study (12)")
     parser.add_argument("--rate", type=int, default=200, help="samples a second (200)")
-    parser.add_argument("--nonblocking", action="store_true", help="as of study_time.py")
+    parser.add_argument("--pause", action="store_true", help="as of study_time.py")
     parser.add_argument("--limit", type=float, default=3.0, help="points a phase may be off (3)")
     parser.add_argument("--rounds", type=int, default=7, help="of --slowdown (7)")
     parser.add_argument("--trials", type=int, default=300, help="of each --slowdown run (300)")

@@ -54,9 +54,11 @@ def _wait_for_the_sampler() -> None:
     while log and time.monotonic() < until:
         try:
             with open(log, "rb") as text:
-                if b"Sampling process" in text.read(4096):
+                said = text.read(4096)
+            if b"Sampling process" in said:
+                if b"unpaused" not in said:  # our own sampler says it when it has this process
                     time.sleep(SETTLE_S)
-                    return
+                return
         except OSError:
             return
         time.sleep(0.005)

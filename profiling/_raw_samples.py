@@ -1,0 +1,141 @@
+"""The samples of a recording as they come, and the file that they are written to.
+
+The file is one of speedscope's (speedscope.app opens it) in the form that py-spy gives its own:
+every sample is the process, the thread and its frames from the root on.  Equal samples of a thread
+in successive rounds are written once, with their number as weight.  What speedscope does not know
+is told beside it: `rounds`, the first round of each sample; under `sampler` when each round began,
+in monotonic seconds; and under `facts` how the sampling went.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from _code_objects import Frame
+from _looked_into import Stack
+from _tree import Member
+
+_SCHEMA = "https://www.speedscope.app/file-format-schema.json"
+
+
+class RawLane:
+    """The samples of one thread: stacks, and in which rounds."""
+
+    __slots__ = ("counts", "firsts", "name", "pid", "stacks", "tid")
+
+    def __init__(self, pid: int, tid: int) -> None:
+        self.pid, self.tid, self.name = pid, tid, ""
+        self.stacks, self.firsts, self.counts = array("I"), array("I"), array("I")
+
+    def add(self, place: int, stack: int) -> None:
+        """The sample of a round."""
+        again = bool(self.stacks) and self.stacks[-1] == stack
+        if again and self.firsts[-1] + self.counts[-1] == place:
+            self.counts[-1] += 1
+            return
+        self.stacks.append(stack)
+        self.firsts.append(place)
+        self.counts.append(1)
+
+
+class RawSamples:
+    """All samples; about 12 bytes for each that differs from the one before it."""
+
+    def __init__(self) -> None:
+        self.frames: dict[Frame, int] = {}
+        self.rounds = array("d")
+        self.samples = self.missed = 0
+        self._stacks: dict[Stack, int] = {}
+        self._lanes: dict[tuple[int, int], RawLane] = {}
+
+    def add(self, pid: int, stacks: Mapping[int, Stack], missed: int) -> None:
+        """What one process showed in the latest round."""
+        place = len(self.rounds) - 1
+        for tid, stack in stacks.items():
+            number = self._stacks.setdefault(stack, len(self._stacks))
+            lane = self._lanes.get((pid, tid))
+            if lane is None:
+                lane = self._lanes[pid, tid] = RawLane(pid, tid)
+            lane.add(place, number)
+        self.samples += len(stacks)
+        self.missed += missed
+
+    def write(
+        self,
+        path: Path,
+        members: Mapping[int, Member],
+        names: Mapping[tuple[int, int], str],
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Write the file, lane by lane.  Raises OSError."""
+        frames: list[dict[str, Any]] = [
+            {"name": name, "file": file, "line": line} for name, file, line in self.frames
+        ]
+        heads: dict[str, int] = {}
+
+        def head(text: str) -> int:
+            if text not in heads:
+                heads[text] = len(frames)
+                frames.append({"name": text, "file": "", "line": 0})
+            return heads[text]
+
+        stacks = [stack[::-1] for stack in self._stacks]
+        with path.open("w", encoding="utf-8") as file:
+            file.write(f'{{"$schema": "{_SCHEMA}", "exporter": "study_time", "profiles": [\n')
+            for i, lane in enumerate(self._lanes.values()):
+                above = [
+                    head(f'process {pid}:"{members[pid].command}"')
+                    for pid in _line_of(lane.pid, members)
+                ]
+                name = names.get((lane.pid, lane.tid), "")
+                above.append(
+                    head(f"thread ({lane.tid}): {name}" if name else f"thread ({lane.tid})")
+                )
+                file.write(",\n" if i else "")
+                _write_lane(file, lane, name, above, stacks)
+            file.write('],\n"shared": ')
+            json.dump({"frames": frames}, file)
+            rounds = [round(moment, 5) for moment in self.rounds]
+            file.write(',\n"sampler": ')
+            json.dump({"rounds": rounds}, file)
+            file.write(',\n"facts": ')  # last, and on a line of its own: read without the rest
+            json.dump(facts, file)
+            file.write("}\n")
+
+
+def _write_lane(
+    file: IO[str], lane: RawLane, name: str, above: list[int], stacks: list[Stack]
+) -> None:
+    about = {
+        "type": "sampled",
+        "name": f'Process {lane.pid} Thread {lane.tid} "{name}"',
+        "unit": "none",
+        "startValue": 0,
+        "endValue": sum(lane.counts),
+        "weights": lane.counts.tolist(),
+        "rounds": lane.firsts.tolist(),
+    }
+    start = ", ".join(map(str, above))
+    texts: dict[int, str] = {}
+    file.write(json.dumps(about)[:-1] + ', "samples": [')
+    for place, number in enumerate(lane.stacks):
+        text = texts.get(number)
+        if text is None:
+            text = texts[number] = f"[{', '.join([start, *map(str, stacks[number])])}]"
+        file.write(f",{text}" if place else text)
+    file.write("]}")
+
+
+def _line_of(pid: int, members: Mapping[int, Member]) -> list[int]:
+    """A process and those above it that ran Python, the outermost first."""
+    line: list[int] = []
+    at = pid
+    while at in members and at not in line:
+        if members[at].read:
+            line.insert(0, at)
+        at = members[at].parent
+    return line
