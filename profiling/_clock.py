@@ -10,9 +10,10 @@ the marks (`_places.py`).
 
 A sample of py-spy's stands for the time until the next round.  Rounds come at random moments on
 purpose, so ordinary distances are evened out over many rounds, which is more exact than to weigh
-each sample by chance.  A long distance is none of chance: py-spy cannot pause a thread that waits for the disk,
-the whole round waits with it, and the rounds that are late then follow in a heap and show what came
-after the wait.  Where that is seen (`stalls`), every sample is weighed by its own distance.
+each sample by chance.  A long distance is none of chance: py-spy cannot pause a thread that waits
+for the disk, the whole round waits with it, and the rounds that are late then follow in a heap and
+show what came after the wait.  Where that is seen (`stalls`), every sample is weighed by its own
+distance.
 
 Without marks the samples tell, to the round, where a lane lies: those that wait for the disk are in
 the long rounds, and of the positions that birth and end leave open, the right one has the fewest

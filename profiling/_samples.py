@@ -38,9 +38,9 @@ class SampledLane:
     tid: int
     name: str
     stacks: list[int]
-    places: list[int] | None = None  # the round of each sample, where it is known
     ending: int = 0  # samples after the last Python frame, which are left out
     held: int = 0  # samples in which the hook held the study up, left out as well
+    places: list[int] | None = None  # the round of each sample, where it is known
 
 
 @dataclass
@@ -85,7 +85,8 @@ def _read(content: dict[str, Any], sources: Sources) -> Samples:
             samples.rounds = _rounds(profile["samples"], times)
             continue
         rounds = profile.get("rounds")
-        lane = SampledLane(int(match[1]), int(match[2]), "", [], [] if rounds else None)
+        lane = SampledLane(int(match[1]), int(match[2]), "", [])
+        lane.places = [] if rounds else None
         previous: list[int] | None = None
         head, stack = -1, 0
         for number, sample in enumerate(profile["samples"]):
@@ -216,7 +217,8 @@ def _thread(
             return head, lane
         tid, name = int(match[1]), match[2] or f"thread {match[1]}"
         if head < 0 or tid != lane.tid:
-            lane = SampledLane(lane.pid, tid, name, [], None if lane.places is None else [])
+            places: list[int] | None = None if lane.places is None else []
+            lane = SampledLane(lane.pid, tid, name, [], places=places)
             samples.lanes.append(lane)
         lane.name = name
         return index, lane

@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import _words
 from _launch import PID_GONE, TOOL_MISSING, Refusal
 
 _SYS_PTRACE = 19  # capability bit
+_SETTLED_S, _AGAIN_S = 5.0, 0.01  # in which a process that is to stop has stopped
 _YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 
 
@@ -176,14 +178,36 @@ def stopped(pid: int) -> set[int]:
 def wake(pid: int, before: set[int]) -> list[int]:
     """Let those run on that a dying py-spy has left stopped; returns them.
 
-    before: those that were stopped when nobody had looked at them yet: they stay so.
+    before: those that were stopped when nobody had looked at them yet: they stay so.  On a busy
+    machine a process that is to stop may get there only later: such an order is taken back.
     """
     woken = []
-    for one in stopped(pid) - before:
-        known = born(one)
-        if state(one) == "T" and send(one, signal.SIGCONT, known):
-            woken.append(one)
+    deadline = time.monotonic() + _SETTLED_S
+    while time.monotonic() < deadline:
+        unsettled = False
+        for one, _ in _resident.family(pid):
+            now = state(one)
+            known = born(one)
+            if one in before or (now not in ("T", "t") and not _is_to_stop(one)):
+                continue
+            unsettled = True
+            if now != "t" and send(one, signal.SIGCONT, known) and one not in woken:
+                woken.append(one)
+        if not unsettled:
+            break
+        time.sleep(_AGAIN_S)
     return woken
+
+
+def _is_to_stop(pid: int) -> bool:
+    """Whether the order to stop waits for one of a process' threads to run."""
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            status = _status(f"{pid}/task/{task}")
+            pending = int(status.get("SigPnd", "0"), 16) | int(status.get("ShdPnd", "0"), 16)
+            if pending >> (signal.SIGSTOP - 1) & 1:
+                return True
+    return False
 
 
 def born(pid: int) -> str:

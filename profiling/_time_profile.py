@@ -122,8 +122,8 @@ def _unseen(capture: Capture, whole_s: float) -> list[str]:
         return []
     seen, whole = _words.seconds(capture.end_s), _words.seconds(whole_s)
     return [
-        f"sampling ended after {seen} and the study went on to {whole} unseen: every figure here is "
-        "of the part that was seen. A lower --rate, or --most, looks at more of it"
+        f"sampling ended after {seen} and the study went on to {whole} unseen: every figure here "
+        "is of the part that was seen. A lower --rate, or --most, looks at more of it"
     ]
 
 

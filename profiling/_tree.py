@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import time
 from dataclasses import dataclass, field
 
 import _layouts
@@ -12,6 +14,7 @@ from _code_objects import Frame
 from _looked_into import Ending, Process, Stack, Starting
 from _remote import Forbidden, Gone, Torn
 
+_YOUNG_S, _AGAIN_S = 1.0, 1.0
 _BARE: dict[int, Stack] = {}
 
 
@@ -32,6 +35,8 @@ class Member:
     why: str = ""
     starting: bool = False
     read: bool = False  # at any time
+    young_until: float = 0.0  # monotonic seconds: it may be loading its libraries
+    again_at: float = math.inf  # when it is to be looked at again, for a Python
 
 
 @dataclass
@@ -77,14 +82,17 @@ class Tree:
         if one is None:
             one = self.members[pid] = Member(pid, parent, status[19])
         program = " ".join(status[23:26])  # where its code begins and ends, and its stack
-        if one.starting or one.program != program:
-            one.program = program
-            self._open(one)
+        now = time.monotonic()
+        if one.program != program:
+            one.program, one.young_until = program, now + _YOUNG_S
+            self._open(one, now)
+        elif one.starting or now >= one.again_at:
+            self._open(one, now)
 
-    def _open(self, one: Member) -> None:
+    def _open(self, one: Member, now: float) -> None:
         """Read a process from its beginning."""
         self._close(one)
-        one.starting, one.why = False, ""
+        one.starting, one.why, one.again_at = False, "", math.inf
         try:
             one.process = Process(one.pid, self.numbers)
         except Starting:
@@ -93,8 +101,10 @@ class Tree:
             one.why = str(error)
         except Forbidden as error:
             one.why = f"forbidden: {error}"
-        except (_symbols.NoPython, Gone, Torn):
-            pass
+        except _symbols.NoPython:  # its libraries may come only now, or later
+            one.starting, one.again_at = now < one.young_until, now + _AGAIN_S
+        except (Gone, Torn):
+            one.again_at = now
         if one.process is not None:
             one.command, one.read = _command(one.pid), True
 

@@ -98,11 +98,11 @@ def test_a_process_without_python_is_6(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = refusing(tmp_path, "Failed to find a python")
-    monkeypatch.setattr(look_time.study_time, "find_py_spy", lambda *_: program)
+    monkeypatch.setattr(look_time._py_spy, "find_py_spy", lambda *_: program)
     with living(["sleep", "600"]) as process:
-        assert attach.main(["--pid", str(process.pid)]) == launch.PID_GONE
-        assert attach.main(["--pid", str(process.pid), "--memory"]) == launch.PID_GONE
-    assert capsys.readouterr().err.count("runs no Python: sleep 600") == 2
+        for more in ([], ["--pause"], ["--memory"]):
+            assert attach.main(["--pid", str(process.pid), *more]) == launch.PID_GONE
+    assert capsys.readouterr().err.count("runs no Python: sleep 600") == 3
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,25 @@ def test_numbers_out_of_range_are_2(words: list[str], capsys: pytest.CaptureFixt
     assert "is not a whole number from 1 to 4,194,304" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("pause", [False, True])
 def test_forbidden_tracing_is_4(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pause: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def refused(*unused: object) -> None:
+        raise look_time._remote.Forbidden("Operation not permitted")
+
     program = refusing(tmp_path, "Permission denied (os error 13)")
-    monkeypatch.setattr(look_time.study_time, "find_py_spy", lambda *_: program)
+    monkeypatch.setattr(look_time._py_spy, "find_py_spy", lambda *_: program)
+    monkeypatch.setattr(look_time, "Process", refused)
     monkeypatch.setattr(target, "facts_of", lambda pid: facts(pid=pid, filtered=True))
+    words = ["--pause"] if pause else []
     with living() as process:
-        code = attach.main(["--pid", str(process.pid), "--output", str(tmp_path / "profiles")])
+        own = ["--pid", str(process.pid), "--output", str(tmp_path / "profiles")]
+        code = attach.main([*words, *own])
     assert code == launch.TOOL_MISSING
-    assert "--cap-add SYS_PTRACE" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "--cap-add SYS_PTRACE" in err
+    assert ("Permission denied" if pause else "Operation not permitted") in err
     assert not (tmp_path / "profiles").exists()
 
 

@@ -80,9 +80,9 @@ def hanging(folder: Path) -> str:
 def test_a_first_look_that_hangs_is_ended_and_leaves_nobody_stopped(
     live: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(look_time.study_time, "find_py_spy", lambda *_: hanging(tmp_path))
+    monkeypatch.setattr(look_time._py_spy, "find_py_spy", lambda *_: hanging(tmp_path))
     monkeypatch.setattr(look_time, "_DUMP_S", 1.0)
-    assert attach.main(["--pid", str(live), "--output", str(tmp_path / "x")]) == 4
+    assert attach.main(["--pause", "--pid", str(live), "--output", str(tmp_path / "x")]) == 4
     assert "gave no answer" in capsys.readouterr().err
     until(lambda: target.state(live) != "T")
 
@@ -91,7 +91,7 @@ def test_a_first_look_that_hangs_is_ended_and_leaves_nobody_stopped(
 def test_a_second_ctrl_c_ends_a_first_look(
     live: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(look_time.study_time, "find_py_spy", lambda *_: hanging(tmp_path))
+    monkeypatch.setattr(look_time._py_spy, "find_py_spy", lambda *_: hanging(tmp_path))
     started = look_time._started
 
     def interrupted(*words: Any) -> Any:
@@ -102,7 +102,7 @@ def test_a_second_ctrl_c_ends_a_first_look(
         return process
 
     monkeypatch.setattr(look_time, "_started", interrupted)
-    assert attach.main(["--pid", str(live), "--output", str(tmp_path / "x")]) == 130
+    assert attach.main(["--pause", "--pid", str(live), "--output", str(tmp_path / "x")]) == 130
     assert "interrupted" in capsys.readouterr().err
     until(lambda: target.state(live) != "T")
 
@@ -175,7 +175,7 @@ def test_a_process_that_was_never_sampled_is_7(
     built = SimpleNamespace(profile=profile, samples=500, lost=(9,))
     monkeypatch.setattr(look_time._time_profile, "build", lambda *_: built)
     one = a_look(tmp_path)
-    look_time._read_samples(one, tmp_path / "samples", 200)
+    look_time._read_samples(one, look_time._ways.own(), tmp_path / "samples", 200)
     assert (one.code, one.reason) == (launch.CAPTURE_LOST, "processes were never sampled: 9")
 
 
@@ -204,9 +204,9 @@ def test_a_python_that_py_spy_does_not_know_is_not_called_none(
     program = tmp_path / "py-spy"
     program.write_text("#!/bin/sh\necho 'Error: unknown version' >&2\nexit 1\n")
     program.chmod(0o755)
-    monkeypatch.setattr(look_time.study_time, "find_py_spy", lambda *_: str(program))
+    monkeypatch.setattr(look_time._py_spy, "find_py_spy", lambda *_: str(program))
     monkeypatch.setattr(look_time, "_AGAIN_S", 0.0)
-    assert attach.main(["--pid", str(live), "--output", str(tmp_path / "x")]) == 4
+    assert attach.main(["--pause", "--pid", str(live), "--output", str(tmp_path / "x")]) == 4
     assert "a newer py-spy may know it" in capsys.readouterr().err
 
 

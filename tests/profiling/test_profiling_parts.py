@@ -26,6 +26,8 @@ launch = script_module("_launch")
 interpreter = script_module("_interpreter")
 record = script_module("_record")
 study_time = script_module("study_time")
+py_spy = script_module("_py_spy")
+ways = script_module("_ways")
 study_end = script_module("_study_end")
 study_memory = script_module("study_memory")
 
@@ -246,16 +248,16 @@ def test_exit_codes(outcome: dict[str, Any], code: int) -> None:
 def test_py_spy_is_looked_for_beside_the_interpreter_first(tmp_path: Path) -> None:
     beside = executable(tmp_path / "bin" / "py-spy", "#!/bin/sh\n")
     on_path = executable(tmp_path / "path" / "py-spy", "#!/bin/sh\n")
-    find = study_time.find_py_spy
+    find = py_spy.find_py_spy
     assert find(str(tmp_path / "bin" / "python"), str(on_path.parent)) == str(beside)
     assert find(str(tmp_path / "else" / "python"), str(on_path.parent)) == str(on_path)
     assert find(str(tmp_path / "else" / "python"), str(tmp_path)) is None
 
 
 def test_a_missing_py_spy_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_time, "find_py_spy", lambda *_: None)
+    monkeypatch.setattr(py_spy, "find_py_spy", lambda *_: None)
     with pytest.raises(launch.Refusal, match="-m pip install py-spy") as refused:
-        study_time.Time().check(Namespace())
+        ways.for_study(Namespace(options=Namespace(pause=True)))
     assert refused.value.code == launch.TOOL_MISSING
 
 
@@ -271,27 +273,27 @@ def test_a_missing_py_spy_names_the_line_that_installs_it(monkeypatch: pytest.Mo
     ],
 )
 def test_a_refusal_of_py_spy_is_explained(tmp_path: Path, said: str, advice: str) -> None:
-    py_spy = executable(tmp_path / "py-spy", f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    program = executable(tmp_path / "py-spy", f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
     python = interpreter.Interpreter(sys.executable, "3.11.0", "a test")
     job = launch.Job("study", ["study.py"], python, {}, tmp_path, Namespace(rate=100))
     with pytest.raises(launch.Refusal, match=f"(?s){advice}") as refused:
-        study_time.try_py_spy(str(py_spy), job)
+        py_spy.try_py_spy(str(program), job)
     assert refused.value.code == launch.TOOL_MISSING
 
 
 def test_a_py_spy_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_time, "TRIAL_TIMEOUT_S", 0.2)
-    py_spy = executable(tmp_path / "py-spy", "#!/bin/sh\nexec sleep 30\n")
+    monkeypatch.setattr(py_spy, "TRIAL_TIMEOUT_S", 0.2)
+    program = executable(tmp_path / "py-spy", "#!/bin/sh\nexec sleep 30\n")
     python = interpreter.Interpreter(sys.executable, "3.11.0", "a test")
     job = launch.Job("study", ["study.py"], python, {}, tmp_path, Namespace(rate=100))
     with pytest.raises(launch.Refusal, match="did not end within") as caught:
-        study_time.try_py_spy(str(py_spy), job)
+        py_spy.try_py_spy(str(program), job)
     assert caught.value.code == launch.TOOL_MISSING
 
 
 def test_on_macos_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 501)
-    assert "with sudo in front" in study_time.explain("denied", None, "darwin")
+    assert "with sudo in front" in py_spy.explain("denied", None, "darwin")
 
 
 @pytest.mark.parametrize("study_code", ["0", "7"])
@@ -299,21 +301,21 @@ def test_a_study_too_short_for_a_sample_is_said(tmp_path: Path, study_code: str)
     recording = record.Recording.create(tmp_path, "study", NOW)
     recording.draft("log").write_text("Error: No python processes found in process 5\n\nStack")
     (recording.folder / ".code").write_text(study_code)
-    job = Namespace(options=Namespace(rate=100, nonblocking=False))
+    job = Namespace(options=Namespace(rate=100, pause=False))
     supervisor = record.Supervisor(lambda _: None)
     outcome = study_time.Time()._outcome(job, recording, supervisor, 1)
     assert outcome.study_code == int(study_code)
     assert outcome.product is None
-    assert "before py-spy could take a sample" in outcome.reason
+    assert "before the sampler could take a sample" in outcome.reason
 
 
 def test_py_spy_losing_its_child_after_it_wrote_is_no_failure() -> None:
     wrote = "py-spy> Wrote raw flamegraph data to 'x'. Samples: 32 Errors: 0\n"
     lost = "Error: No child process (os error 10)\n"
-    assert study_time.wrote_its_product(wrote + lost)
-    assert study_time.wrote_its_product(wrote)  # it may also fail without a word
-    assert not study_time.wrote_its_product(lost)
-    assert not study_time.wrote_its_product("Error: Permission denied\n")
+    assert py_spy.wrote_its_product(wrote + lost)
+    assert py_spy.wrote_its_product(wrote)  # it may also fail without a word
+    assert not py_spy.wrote_its_product(lost)
+    assert not py_spy.wrote_its_product("Error: Permission denied\n")
 
 
 # --- the study's exit code

@@ -15,6 +15,7 @@ from script_modules import SCRIPTS, script_module
 launch: Any = script_module("_launch")
 interpreter: Any = script_module("_interpreter")
 study_time: Any = script_module("study_time")
+ways: Any = script_module("_ways")
 
 
 class Checked(study_time.Time):  # type: ignore[misc]  # scripts have no types here
@@ -86,12 +87,21 @@ def test_a_reader_that_has_gone_stops_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "whole").exists()
 
 
-def test_a_study_that_is_not_paused_is_said_to_be_told_less_exactly(tmp_path: Path) -> None:
-    script = tmp_path / "study.py"
-    script.write_text("x = 1\n", encoding="utf-8")
-    profiler = study_time.Time()
-    words = ["--nonblocking", "--python", sys.executable, str(script)]
-    job = launch.job_of(launch.parser_of(profiler).parse_args(words), profiler)
-    facts = profiler._facts(job, "py-spy> Wrote x. Samples: 320 Errors: 7\n")
-    assert "7 could not be read" in study_time.torn(facts)[0]
-    assert study_time.torn({**facts, "nonblocking": False}) == ()
+PAUSED = {"samples": 320, "missed": 7}
+
+
+def test_how_the_samples_were_taken_is_said() -> None:
+    known = {
+        **PAUSED,
+        "cpu_ratio": 0.031,
+        "rate_hz": 200,
+        "lowered_to_hz": 50.0,
+        "unread": [[7, "Python 3.10.2"]],
+    }
+    said = ways.remarks(ways.own(), known)
+    assert "3.1% of one processor" in said[0]
+    assert "7 of 327 looks at a thread could not be read; what was seen before" in said[0]
+    assert "down to 50 samples a second were taken instead of 200" in said[1]
+    assert "process 7 could not be read and its time is missing (Python 3.10.2)" in said[2]
+    (paused,) = ways.remarks(ways.by_py_spy("py-spy", "py-spy 0.4"), PAUSED)
+    assert "paused the study" in paused

@@ -38,7 +38,7 @@ exit 1
 """
 DRIVER = """
 import sys; sys.path.insert(0, sys.argv[1])
-import _launch, _study_end, study_time
+import _launch, _py_spy, _study_end, study_time
 _study_end.RUNNING_S = 0.2
 say = _launch.say
 def told(line):
@@ -46,8 +46,8 @@ def told(line):
     if 'goes on' in line:
         open('told', 'w').close()
 _launch.say = told
-study_time.find_py_spy = lambda *_: sys.argv[2]
-study_time.try_py_spy = lambda *_: 'a py-spy'
+_py_spy.find_py_spy = lambda *_: sys.argv[2]
+_py_spy.try_py_spy = lambda *_: 'a py-spy'
 sys.exit(_launch.main(study_time.Time(), sys.argv[3:]))
 """
 STUDY = """
@@ -68,7 +68,7 @@ def left_alone(folder: Path, until: str) -> subprocess.Popen[str]:
     py_spy.write_text(GIVING_UP, encoding="utf-8")
     py_spy.chmod(0o755)
     (folder / "study.py").write_text(STUDY, encoding="utf-8")
-    own = ["--python", sys.executable, "study.py", until]
+    own = ["--pause", "--python", sys.executable, "study.py", until]
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(SCRIPTS), str(py_spy), *own],
         cwd=folder,

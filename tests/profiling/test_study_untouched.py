@@ -21,7 +21,9 @@ interpreter: Any = script_module("_interpreter")
 launch: Any = script_module("_launch")
 record: Any = script_module("_record")
 selfcheck: Any = script_module("selfcheck")
+py_spy: Any = script_module("_py_spy")
 study_time: Any = script_module("study_time")
+ways: Any = script_module("_ways")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECRET = "s3cret"
 
@@ -65,7 +67,7 @@ def test_taken_descriptors_are_said_before_the_study_starts(
     def fail() -> None:
         raise OSError("no free file descriptor")
 
-    monkeypatch.setattr(study_time, "find_py_spy", lambda *_: "py-spy")
+    monkeypatch.setattr(ways, "for_study", lambda job: (ways.own(), ""))
     monkeypatch.setattr(study_time, "_own_streams", fail)
     with pytest.raises(launch.Refusal, match="no free file descriptor"):
         study_time.Time().check(Namespace())
@@ -148,13 +150,13 @@ def test_a_script_that_cannot_be_looked_at_is_refused(
 
 
 def test_a_py_spy_that_says_no_utf_8_is_refused(tmp_path: Path) -> None:
-    py_spy = tmp_path / "py-spy"
-    py_spy.write_bytes(b"#!/bin/sh\nprintf 'Error: \\377\\n' >&2\nexit 1\n")
-    py_spy.chmod(0o755)
+    program = tmp_path / "py-spy"
+    program.write_bytes(b"#!/bin/sh\nprintf 'Error: \\377\\n' >&2\nexit 1\n")
+    program.chmod(0o755)
     python = interpreter.Interpreter(sys.executable, "3.11.0", "a test")
     job = launch.Job("study", ["study.py"], python, dict(os.environ), tmp_path, Namespace(rate=100))
     with pytest.raises(launch.Refusal):
-        study_time.try_py_spy(str(py_spy), job)
+        py_spy.try_py_spy(str(program), job)
 
 
 def test_a_selfcheck_that_cannot_run_exits_2(

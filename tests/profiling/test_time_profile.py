@@ -17,9 +17,10 @@ clock: Any = script_module("_clock")
 marks: Any = script_module("_marks")
 time_profile: Any = script_module("_time_profile")
 study_time: Any = script_module("study_time")
+py_spy: Any = script_module("_py_spy")
 ORIGIN_NS, S = 9 * 10**9, 10**9
 needs_py_spy = pytest.mark.skipif(
-    study_time.find_py_spy(sys.executable, os.environ.get("PATH")) is None,
+    py_spy.find_py_spy(sys.executable, os.environ.get("PATH")) is None,
     reason="py-spy is not installed",
 )
 
