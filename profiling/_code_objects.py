@@ -17,6 +17,7 @@ from _remote import Torn
 
 _MOST_CHARACTERS, _MOST_BYTES = 1 << 14, 1 << 24
 _WORD = struct.Struct("<Q")
+_SHIM = "__init__"  # the "file" of the frame between a class that is called and its __init__
 _UNIT = 2  # bytes of an instruction
 _ENTRY = re.compile(rb"[\x80-\xff][\x00-\x7f]*")  # of a line table
 _NO_LOCATION, _NO_COLUMNS, _ONE_LINE = 15, 13, 10  # kinds of entries
@@ -68,13 +69,16 @@ class Code:
         self.ids: dict[int, int] = {}  # by address of an instruction the number of the frame
 
     def frame(self, instruction: int) -> int:
-        """The number of the frame that is at an instruction.
+        """The number of the frame that is at an instruction; -1 for one that no traceback shows.
 
         Raises Torn when that is none of its instructions.
         """
         place = instruction - self._start
         if not -_UNIT <= place <= self._length or place % _UNIT:
             raise Torn("an instruction of another code")
+        if self.file == _SHIM:
+            self.ids[instruction] = -1
+            return -1
         line = self._line_at(place) if place >= 0 else self.line
         frame = self.name, self.file, line
         found = self.ids[instruction] = self._numbers.setdefault(frame, len(self._numbers))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import time
 from pathlib import Path
 
 import _layouts
@@ -31,6 +32,7 @@ _ELSEWHERE = 24  # frames out of the data stack, likewise
 _MOST_THREADS = 4096
 _CHUNK_HEAD_BYTES = 24  # _PyStackChunk: previous, size, top
 _REFRESH_ROUNDS = 20  # between two walks over the list of threads
+_HELD_UP_S, _HELD_UP = 2e-4, 20.0  # for longer, and so many times longer than the fastest
 _WORD = struct.Struct("<Q")
 
 Stack = tuple[int, ...]  # numbers of frames, leaf first
@@ -55,6 +57,7 @@ class Thread:
         self._layout = process.layout
         self._unpack = process.layout.frame_struct.unpack_from
         self._frame_bytes = process.layout.owner + 1
+        self._fastest_s = 1.0  # in which its pieces were read
         self._asleep = b""  # what the kernel counted of it, when it was asleep as it was seen
         self._counts = _opened(f"/proc/{process.pid}/task/{tid}/schedstat")
         self._status = _opened(f"/proc/{process.pid}/task/{tid}/stat")
@@ -138,7 +141,7 @@ class Thread:
 
     def _read(self) -> Stack:
         layout = self._layout
-        buffer = self._pieces.read()
+        buffer = self._read_at_once()
         interpreter, native, chunk = (
             _WORD.unpack_from(buffer, offset)[0]
             for offset in (layout.interpreter, layout.native_id, layout.chunk)
@@ -150,6 +153,16 @@ class Thread:
             self._find_chunks(chunk)
             raise Torn("another chunk of the data stack")
         return self._walk(buffer, head)
+
+    def _read_at_once(self) -> bytearray:
+        """The pieces, unless this process lost its processor in the midst of them."""
+        begun = time.perf_counter()
+        buffer = self._pieces.read()
+        took_s = time.perf_counter() - begun
+        self._fastest_s = min(took_s, self._fastest_s)
+        if took_s > max(_HELD_UP_S, _HELD_UP * self._fastest_s):
+            raise Torn("the reading was held up")
+        return buffer
 
     def _head(self, buffer: bytearray) -> int:
         """The address of the current frame."""
@@ -197,9 +210,12 @@ class Thread:
             if one is None:
                 one = self._process.codes.load(code)
             number = one.ids.get(instruction)
-            frames.append(one.frame(instruction) if number is None else number)
+            if number is None:
+                number = one.frame(instruction)
+            if number >= 0:
+                frames.append(number)
             codes.append(code)
-            if len(frames) > _MOST_FRAMES:
+            if len(codes) > _MOST_FRAMES:
                 raise Torn("no end of frames")
         if owner == _layouts.GENERATOR:
             raise Torn("a generator that has just been left")
