@@ -97,7 +97,8 @@ class Sampler:
         self._weighed = now, used
         allowed = LARGEST_SHARE * processors()
         most_s = SAVED_S * allowed
-        self._saved_s = min(self._saved_s + passed_s * allowed - used_s, most_s)
+        saved_s = self._saved_s + passed_s * allowed - used_s
+        self._saved_s = min(max(saved_s, -passed_s * allowed), most_s)
         rate = 1.0 / self._period_s
         if self._saved_s < 0.0 and rate > SLOWEST_HZ:
             rate, self._saved_s = max(rate / 2, SLOWEST_HZ), 0.0
