@@ -5,7 +5,7 @@ From 3.13 on the interpreter tells its own offsets at the start of `_PyRuntime`.
 pycore_interp.h, pycore_frame.h) and `Include/cpython` (pystate.h, code.h, unicodeobject.h),
 compiled from the headers of 3.11.7 and 3.12.1 on x86-64; Linux on 64 bits has them alike, and
 CPython does not move them within a minor version.  They are believed only where an interpreter
-shows by them the very stack that it is known to have (`_looked_into.py`).
+shows by them the very stack that it is known to have (`_ways.py`).
 """
 
 from __future__ import annotations

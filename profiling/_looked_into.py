@@ -1,41 +1,22 @@
-"""The stacks of all Python threads of one process, read while it runs on.
-
-A look at a thread is one call of the kernel: its state, the piece of its data stack that holds its
-frames (which lie one behind the other from Python 3.11 on), the few frames elsewhere that it had
-when it was last seen (of generators, and of calls from C), and the marks by which its known code
-objects are known again.  What came is believed when the chain of frames leads to its end over
-known code only, each at an instruction of its own; otherwise it is torn, and read again.
-
-A thread that has slept since it was last seen, by what the kernel counts, is not read at all.
-"""
+"""The stacks of all Python threads of one process, and who these threads are."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import struct
-import time
 from pathlib import Path
 
 import _layouts
 import _remote
 import _symbols
 from _code_objects import Codes, Frame
-from _remote import Gone, Torn, Unmapped
+from _remote import Gone, Torn
+from _stacks import ATTEMPTS, Stack, Thread
 
-ATTEMPTS = 12  # at a thread in one round
-_MOST_CHUNK_BYTES = 1 << 15  # of the data stack, read in one piece; CPython makes them of 16 KiB
-_MOST_CHUNKS = 64
-_MOST_FRAMES = 4000
-_HEADS = 6  # calls from C that are read on suspicion
-_ELSEWHERE = 24  # frames out of the data stack, likewise
 _MOST_THREADS = 4096
-_CHUNK_HEAD_BYTES = 24  # _PyStackChunk: previous, size, top
 _REFRESH_ROUNDS = 20  # between two walks over the list of threads
-_HELD_UP_S, _HELD_UP = 2e-4, 20.0  # for longer, and so many times longer than the fastest
 _WORD = struct.Struct("<Q")
-
-Stack = tuple[int, ...]  # numbers of frames, leaf first
 
 
 class Starting(Exception):
@@ -46,286 +27,32 @@ class Ending(Torn):
     """A Python without an interpreter: it frees what is left."""
 
 
-class Thread:
-    """One thread of Python."""
-
-    def __init__(self, process: Process, state: int, tid: int) -> None:
-        self.tid = tid
-        self.state = state
-        self.stack: Stack | None = None
-        self._process = process
-        self._layout = process.layout
-        self._unpack = process.layout.frame_struct.unpack_from
-        self._frame_bytes = process.layout.owner + 1
-        self._fastest_s = 1.0  # in which its pieces were read
-        self._asleep = b""  # what the kernel counted of it, when it was asleep as it was seen
-        self._counts = _opened(f"/proc/{process.pid}/task/{tid}/schedstat")
-        self._status = _opened(f"/proc/{process.pid}/task/{tid}/stat")
-        self._marks = _Marks(process)
-        self._forget()
-
-    def close(self) -> None:
-        for descriptor in (self._counts, self._status):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._counts = self._status = -1
-
-    def slept(self) -> bool:
-        """Whether it has not run since it was last seen asleep, with the stack of then."""
-        return self._asleep != b"" and self._count() == self._asleep
-
-    def look(self) -> Stack:
-        """Its stack now.
-
-        Cost: two calls of the kernel and a step for each frame, when it does what it did before.
-        Raises Torn when it could not be read whole in `ATTEMPTS`, Gone or Forbidden.
-        """
-        before = self._count()
-        for attempt in range(ATTEMPTS):
-            try:
-                self.stack = self._read()
-                break
-            except Unmapped:
-                self._forget()
-            except Torn:
-                if attempt % 4 == 3:
-                    self._forget()
-            self._process.torn += 1
-        else:
-            raise Torn("it changed in each attempt")
-        self._asleep = before if before and self._sleeps() and self._count() == before else b""
-        return self.stack
-
-    def _count(self) -> bytes:
-        """What the kernel has counted of it: its time on a processor, and how often it got one."""
-        if self._counts < 0:
-            return b""
-        try:
-            return os.pread(self._counts, 64, 0)
-        except OSError as error:
-            raise Gone from error
-
-    def _sleeps(self) -> bool:
-        try:
-            text = os.pread(self._status, 512, 0)
-        except OSError as error:
-            raise Gone from error
-        name_end = text.rfind(b")")
-        return text[name_end + 2 : name_end + 3] in (b"S", b"D", b"T", b"t")
-
-    def _forget(self) -> None:
-        """Plan to read from the very beginning."""
-        self._plan([])
-
-    def _plan(self, chunks: list[tuple[int, int]]) -> None:
-        """What is read in one call; chunks: (address, bytes) of the data stack, the current first.
-
-        What points to the current frame comes first: a frame that is left meanwhile can still be
-        read, one that is entered meanwhile cannot.
-        """
-        layout = self._layout
-        pieces = [(self.state, max(layout.chunk, layout.native_id) + 8)]
-        heads = _HEADS if layout.cframe else 0
-        pieces += [(self.state, layout.frame + 8)] * heads
-        pieces += chunks
-        pieces += [(self.state, self._frame_bytes)] * _ELSEWHERE
-        self._pieces = _remote.Pieces(self._process.pid, pieces)
-        at = self._pieces.at
-        self._chunk = chunks[0][0] if chunks else 0
-        self._ranges = [
-            (start, start + size - self._frame_bytes, offset - start)
-            for (start, size), offset in zip(chunks, at[1 + heads :], strict=False)
-        ]
-        self._heads = _Slots(self._pieces, 1, heads)
-        self._elsewhere = _Slots(self._pieces, 1 + heads + len(chunks), _ELSEWHERE)
-
-    def _read(self) -> Stack:
-        layout = self._layout
-        buffer = self._read_at_once()
-        interpreter, native, chunk = (
-            _WORD.unpack_from(buffer, offset)[0]
-            for offset in (layout.interpreter, layout.native_id, layout.chunk)
-        )
-        if interpreter not in self._process.interpreters or native != self._process.inner(self.tid):
-            raise Torn("the state of another thread")
-        head = self._head(buffer)
-        if chunk != self._chunk:
-            self._find_chunks(chunk)
-            raise Torn("another chunk of the data stack")
-        return self._walk(buffer, head)
-
-    def _read_at_once(self) -> bytearray:
-        """The pieces, unless this process lost its processor in the midst of them."""
-        begun = time.perf_counter()
-        buffer = self._pieces.read()
-        took_s = time.perf_counter() - begun
-        self._fastest_s = min(took_s, self._fastest_s)
-        if took_s > max(_HELD_UP_S, _HELD_UP * self._fastest_s):
-            raise Torn("the reading was held up")
-        return buffer
-
-    def _head(self, buffer: bytearray) -> int:
-        """The address of the current frame."""
-        layout = self._layout
-        if not layout.cframe:
-            head: int = _WORD.unpack_from(buffer, layout.frame)[0]
-            return head
-        (cframe,) = _WORD.unpack_from(buffer, layout.cframe)
-        at = self._heads.at.get(cframe)
-        if at is None:
-            self._heads.add(cframe)
-            raise Torn("a call from C")
-        current: int = _WORD.unpack_from(buffer, at + layout.frame)[0]
-        return current
-
-    def _find_chunks(self, chunk: int) -> None:
-        """Where the thread's frames lie; older chunks are read as far as they are filled."""
-        chunks: list[tuple[int, int]] = []
-        while chunk and len(chunks) < _MOST_CHUNKS:
-            head = _remote.read(self._process.pid, chunk, _CHUNK_HEAD_BYTES)
-            previous, size, top = struct.unpack("<3Q", head)
-            if chunks:
-                size = min(size, _CHUNK_HEAD_BYTES + 8 * top)
-            chunks.append((chunk, min(max(size, _CHUNK_HEAD_BYTES), _MOST_CHUNK_BYTES)))
-            chunk = previous
-        self._plan(chunks)
-
-    def _walk(self, buffer: bytearray, address: int) -> Stack:
-        known, unpack, places = self._process.codes.known, self._unpack, self._elsewhere.at
-        low, high, shift = self._ranges[0] if self._ranges else (0, -1, 0)
-        codes: list[int] = []
-        frames: list[int] = []
-        owner = 0
-        while address:
-            if low <= address <= high:
-                at = address + shift
-            elif address in places:
-                at = places[address]
-            else:
-                at = self._otherwise(address)
-            code, address, instruction, owner = unpack(buffer, at)
-            if owner == _layouts.C_STACK:
-                continue
-            one = known.get(code)
-            if one is None:
-                one = self._process.codes.load(code)
-            number = one.ids.get(instruction)
-            if number is None:
-                number = one.frame(instruction)
-            if number >= 0:
-                frames.append(number)
-            codes.append(code)
-            if len(codes) > _MOST_FRAMES:
-                raise Torn("no end of frames")
-        if owner == _layouts.GENERATOR:
-            raise Torn("a generator that has just been left")
-        self._marks.check(codes)
-        return tuple(frames)
-
-    def _otherwise(self, address: int) -> int:
-        """Where in the buffer a frame is that was not planned for."""
-        if address % 8:
-            raise Torn("no frame")
-        for low, high, shift in self._ranges:
-            if low <= address <= high:
-                return address + shift
-        return self._elsewhere.fetch(address)
-
-
-class _Slots:
-    """Pieces of one length among others, for what is found to be needed; the oldest goes first.
-
-    at: by address its place in the buffer.
-    """
-
-    def __init__(self, pieces: _remote.Pieces, first: int, count: int) -> None:
-        self.at: dict[int, int] = {}
-        self._pieces, self._first, self._count = pieces, first, count
-        self._addresses = [0] * count
-        self._next = 0
-
-    def add(self, address: int) -> int:
-        """Read a piece from now on; returns its place in the buffer."""
-        place = self._next
-        self._next = (place + 1) % self._count
-        self.at.pop(self._addresses[place], None)
-        self._addresses[place] = address
-        self._pieces.move(self._first + place, address)
-        at = self.at[address] = self._pieces.at[self._first + place]
-        return at
-
-    def fetch(self, address: int) -> int:
-        """The same, and read it at once."""
-        at = self.add(address)
-        following = self._pieces.at[self._first + 1] - self._pieces.at[self._first]
-        self._pieces.buffer[at : at + following] = _remote.read(
-            self._pieces.pid, address, following
-        )
-        return at
-
-
-class _Marks:
-    """Whether the code objects of a stack are still those that are known at their addresses."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._codes: tuple[int, ...] = ()
-        self._expected = b""
-        self._room(64)
-
-    def _room(self, count: int) -> None:
-        # One piece more than are ever asked for, so that the end of the last one is known.
-        size = self._process.codes.print_size
-        self._most = count
-        self._pieces = _remote.Pieces(self._process.pid, [(0, size)] * (count + 1))
-
-    def check(self, codes: list[int]) -> None:
-        """Raises Torn where one is another by now; it is forgotten.
-
-        Cost: one call of the kernel.
-        """
-        wanted = tuple(dict.fromkeys(codes))
-        if not wanted:
-            return
-        known, of = self._process.codes.known, self._process.codes
-        if wanted != self._codes:
-            if len(wanted) > self._most:
-                self._room(min(2 * len(wanted), _remote.MOST_PIECES - 1))
-            self._codes = wanted[: self._most]
-            for place, one in enumerate(self._codes):
-                self._pieces.move(place, one + of.print_at)
-            self._expected = b"".join([known[one].print_ for one in self._codes])
-        found = self._pieces.read(len(self._codes))
-        if found.startswith(self._expected):
-            return
-        for place, one in enumerate(self._codes):
-            at = place * of.print_size
-            if found[at : at + of.print_size] != known[one].print_:
-                known.pop(one)
-        self._codes = ()
-        raise Torn("another code at an address")
-
-
 class Process:
     """One process that runs Python, as far as its memory tells.
 
     torn: readings that did not fit together and were done again.
     """
 
-    def __init__(self, pid: int, numbers: dict[Frame, int]) -> None:
-        """Raises NoPython, Unknown (a Python of another kind), Starting, Gone or Forbidden."""
+    def __init__(self, pid: int, numbers: dict[Frame, int], parent: Process | None = None) -> None:
+        """parent: what is known of its code is believed of this one too, if it is its fork.
+
+        Raises NoPython, Unknown (a Python of another kind), Starting, Gone or Forbidden.
+        """
         self.pid = pid
         try:
-            symbols = _symbols.of(pid)
-            self.layout = _layouts.of(pid, symbols.runtime, symbols.version)
+            self.symbols = _symbols.of(pid)
+            self.layout = _layouts.of(pid, self.symbols.runtime, self.symbols.version)
         except Torn as error:
             raise Starting from error
-        self.version = _layouts.in_words(symbols.version)
-        self.codes = Codes(pid, self.layout, symbols.code_type, symbols.text_type, numbers)
+        self.version = _layouts.in_words(self.symbols.version)
+        self.codes = Codes(
+            pid, self.layout, self.symbols.code_type, self.symbols.text_type, numbers
+        )
+        if parent is not None and parent.symbols == self.symbols:
+            self.codes.known = dict(parent.codes.known)
         self.threads: dict[int, Thread] = {}  # by the id outside of its namespace
         self.torn = 0
         self.interpreters: dict[int, int] = {}  # by address the first of its threads
-        self._runtime = symbols.runtime
         self._inner: dict[int, int] = {}
         self._rounds_to_go = 0
         try:
@@ -376,10 +103,7 @@ class Process:
         self._rounds_to_go -= 1
         if self._rounds_to_go > 0:
             with contextlib.suppress(Torn):
-                if all(
-                    _remote.read_word(self.pid, one + self.layout.threads) == first
-                    for one, first in self.interpreters.items()
-                ):
+                if self._first_threads.read() == self._first_known:
                     return
         self._list_threads()
 
@@ -405,7 +129,7 @@ class Process:
         layout, pid = self.layout, self.pid
         interpreters: dict[int, int] = {}
         states: dict[int, int] = {}  # by the id that Python knows
-        interpreter = _remote.read_word(pid, self._runtime + layout.interpreters)
+        interpreter = _remote.read_word(pid, self.symbols.runtime + layout.interpreters)
         if not interpreter:
             raise Ending("no interpreter")
         while interpreter and len(interpreters) < _MOST_THREADS:
@@ -423,6 +147,9 @@ class Process:
                 state = following
             interpreter = _remote.read_word(pid, interpreter + layout.next_interpreter)
         self.interpreters = interpreters
+        pieces = [(one + layout.threads, 8) for one in interpreters]
+        self._first_threads = _remote.Pieces(pid, pieces)
+        self._first_known = b"".join(map(_WORD.pack, interpreters.values()))
         return self._living(states)
 
     def _living(self, states: dict[int, int]) -> dict[int, int]:
@@ -442,10 +169,3 @@ def _inner_id(pid: int, task: int) -> int:
         text = Path(f"/proc/{pid}/task/{task}/status").read_text("utf-8", "replace")
         return int(text.partition("\nNSpid:")[2].partition("\n")[0].split()[-1])
     return 0
-
-
-def _opened(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from _code_objects import Frame
-from _looked_into import Stack
+from _stacks import Stack
 from _tree import Member
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
@@ -64,51 +64,58 @@ class RawSamples:
         self.samples += len(stacks)
         self.missed += missed
 
-    def write(
-        self,
-        path: Path,
-        members: Mapping[int, Member],
-        names: Mapping[tuple[int, int], str],
-        facts: Mapping[str, Any],
-    ) -> None:
+    def write(self, path: Path, members: Mapping[int, Member], facts: Mapping[str, Any]) -> None:
         """Write the file, lane by lane.  Raises OSError."""
-        frames: list[dict[str, Any]] = [
-            {"name": name, "file": file, "line": line} for name, file, line in self.frames
-        ]
-        heads: dict[str, int] = {}
-
-        def head(text: str) -> int:
-            if text not in heads:
-                heads[text] = len(frames)
-                frames.append({"name": text, "file": "", "line": 0})
-            return heads[text]
-
+        frames = _Frames(self.frames)
         stacks = [stack[::-1] for stack in self._stacks]
         with path.open("w", encoding="utf-8") as file:
             file.write(f'{{"$schema": "{_SCHEMA}", "exporter": "study_time", "profiles": [\n')
             for i, lane in enumerate(self._lanes.values()):
+                file.write(",\n" if i else "")
+                name = self._name(lane, stacks)
                 above = [
-                    head(f'process {pid}:"{members[pid].command}"')
+                    frames.head(f'process {pid}:"{members[pid].command}"')
                     for pid in _line_of(lane.pid, members)
                 ]
-                name = names.get((lane.pid, lane.tid), "")
-                above.append(
-                    head(f"thread ({lane.tid}): {name}" if name else f"thread ({lane.tid})")
-                )
-                file.write(",\n" if i else "")
+                above.append(frames.head(f"thread ({lane.tid})" + (f": {name}" if name else "")))
                 _write_lane(file, lane, name, above, stacks)
             file.write('],\n"shared": ')
-            json.dump({"frames": frames}, file)
-            rounds = [round(moment, 5) for moment in self.rounds]
+            json.dump({"frames": frames.all}, file)
             file.write(',\n"sampler": ')
-            json.dump({"rounds": rounds}, file)
+            json.dump({"rounds": [round(moment, 5) for moment in self.rounds]}, file)
             file.write(',\n"facts": ')  # last, and on a line of its own: read without the rest
             json.dump(facts, file)
             file.write("}\n")
 
+    def _name(self, lane: RawLane, stacks: Sequence[Stack]) -> str:
+        """What a thread runs: its name as Python knows it lies in no fixed place."""
+        if lane.tid == lane.pid:
+            return "MainThread"
+        frames = list(self.frames)
+        for number in lane.stacks:
+            for name, file, _ in (frames[i] for i in stacks[number]):
+                if not file.endswith("/threading.py"):
+                    return f"{name} {lane.tid}"
+        return ""
+
+
+class _Frames:
+    """The frames of the file: those of stacks, and what stands above them."""
+
+    def __init__(self, frames: Iterable[Frame]) -> None:
+        self.all = [{"name": name, "file": file, "line": line} for name, file, line in frames]
+        self._heads: dict[str, int] = {}
+
+    def head(self, text: str) -> int:
+        """The number of a process or a thread."""
+        if text not in self._heads:
+            self._heads[text] = len(self.all)
+            self.all.append({"name": text, "file": "", "line": 0})
+        return self._heads[text]
+
 
 def _write_lane(
-    file: IO[str], lane: RawLane, name: str, above: list[int], stacks: list[Stack]
+    file: IO[str], lane: RawLane, name: str, above: list[int], stacks: Sequence[Stack]
 ) -> None:
     about = {
         "type": "sampled",

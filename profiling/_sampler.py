@@ -168,10 +168,8 @@ def _write(sampler: Sampler, begun: float, output: Path) -> int:
         reasons = [f"process {pid}: {why}" for pid, why in facts["unread"]]
         say(f"Error: No python processes found; {'; '.join(reasons)}".rstrip("; "))
         return 1
-    members = sampler.tree.everybody()
-    names = {(pid, pid): "MainThread" for pid in members}
     try:
-        sampler.samples.write(output, members, names, facts)
+        sampler.samples.write(output, sampler.tree.everybody(), facts)
     except OSError as error:
         say(f"Error: {output}: {error.strerror}")
         return 1

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import _layouts
 import _symbols
 from _code_objects import Frame
-from _looked_into import Ending, Process, Stack, Starting
+from _looked_into import Ending, Process, Starting
 from _remote import Forbidden, Gone, Torn
+from _stacks import Stack
 
 _YOUNG_S, _AGAIN_S = 1.0, 1.0
 _BARE: dict[int, Stack] = {}
@@ -94,7 +95,9 @@ class Tree:
         self._close(one)
         one.starting, one.why, one.again_at = False, "", math.inf
         try:
-            one.process = Process(one.pid, self.numbers)
+            above = self.members.get(one.parent)
+            parent = above.process if above is not None else None
+            one.process = Process(one.pid, self.numbers, parent)
         except Starting:
             one.starting = True
         except _layouts.Unknown as error:

@@ -46,7 +46,7 @@ def recorded(path: Path, rounds: list[Any], facts: Any = None) -> Path:
         9: tree.Member(9, 8, "2", command="python b", read=True),
         8: tree.Member(8, 7, "3", command="sh"),
     }
-    raw.write(path, members, {(9, 9): "MainThread"}, facts or {"samples": raw.samples})
+    raw.write(path, members, facts or {"samples": raw.samples})
     return path
 
 
@@ -96,6 +96,17 @@ def test_the_file_is_one_of_speedscopes_and_its_secrets_are_blanked(tmp_path: Pa
     assert ways.facts_in(tmp_path / "none") == {}
     (tmp_path / "torn").write_text('{"profiles": [\n"facts": {"sam', encoding="utf-8")
     assert ways.facts_in(tmp_path / "torn") == {}
+
+
+def test_a_thread_is_called_by_what_it_runs() -> None:
+    raw = raw_samples.RawSamples()
+    for name, file in (("Thread._bootstrap", "/lib/threading.py"), ("work", "/home/me/a.py")):
+        raw.frames[name, file, 1] = len(raw.frames)
+    raw.rounds.append(0.0)
+    raw.add(9, {9: (0,), 11: (1, 0), 12: (0,)}, 0)
+    stacks = [stack[::-1] for stack in raw._stacks]
+    names = [raw._name(lane, stacks) for lane in raw._lanes.values()]
+    assert names == ["MainThread", "work 11", ""]
 
 
 # --- its share
@@ -181,7 +192,7 @@ def test_this_interpreter_is_read_without_a_pause() -> None:
     "error", [layouts.Unknown("Python 3.99.0"), ways._symbols.NoPython(), remote.Gone()]
 )
 def test_another_interpreter_is_py_spys(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unable(pid: int, numbers: object) -> None:
+    def unable(*unused: object) -> None:
         raise error
 
     monkeypatch.setattr(ways, "Process", unable)
@@ -215,7 +226,7 @@ def test_a_system_without_it_is_said_and_py_spy_still_missing(
 
 
 def test_a_system_that_forbids_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(pid: int, numbers: object) -> None:
+    def forbidden(*unused: object) -> None:
         raise remote.Forbidden("Operation not permitted")
 
     monkeypatch.setattr(ways, "Process", forbidden)

@@ -26,6 +26,7 @@ code_objects: Any = script_module("_code_objects")
 layouts: Any = script_module("_layouts")
 looked_into: Any = script_module("_looked_into")
 remote: Any = script_module("_remote")
+stacks_of: Any = script_module("_stacks")
 symbols: Any = script_module("_symbols")
 tree: Any = script_module("_tree")
 known_minors = pytest.mark.skipif(
@@ -160,7 +161,7 @@ def waiting() -> Iterator[Running]:
     script = "import sys\ndef inner():\n print('ready', flush=True)\n sys.stdin.read()\n"
     running = Running(sys.executable, script + "def outer(): inner()\nouter()\n")
     try:
-        until(lambda: [name for name, *_ in running.look()[running.child.pid]][:1] == ["inner"])
+        until(lambda: running.look()[running.child.pid][0] == ("inner", "<string>", 4))
         yield running
     finally:
         running.end()
@@ -233,13 +234,13 @@ def test_no_line_table_is_too_odd(table: bytes, line: int) -> None:
 # --- what is torn is read again
 
 
-def tearing(times: int, at: int, value: int) -> Any:
-    """A way to read in which some word of the stack is another, so many times."""
+def tearing(times: int, thread: Any, at: int, value: int) -> Any:
+    """A way to read in which some word of a thread's stack is another, so many times."""
     real, left = remote.Pieces.read, [times]
 
     def read(self: Any, count: int | None = None) -> bytearray:
         buffer: bytearray = real(self, count)
-        if count is None and left[0]:
+        if self is thread._pieces and left[0]:
             left[0] -= 1
             struct.pack_into("<Q", buffer, at, value)
         return buffer
@@ -258,7 +259,7 @@ def test_a_torn_stack_is_read_again(waiting: Running) -> None:
     for offset, value in ((layout.code, 4096), (layout.instruction, 7), (layout.previous, first)):
         before, thread._asleep = waiting.process.torn, b""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(remote.Pieces, "read", tearing(3, first + shift + offset, value))
+            patch.setattr(remote.Pieces, "read", tearing(3, thread, first + shift + offset, value))
             assert waiting.look() == ref
         assert waiting.process.torn >= before + 3
 
@@ -273,9 +274,9 @@ def test_a_stack_that_stays_torn_is_missed(
     def torn(self: object) -> None:
         raise remote.Torn("always")
 
-    monkeypatch.setattr(looked_into.Thread, "_read", torn)
+    monkeypatch.setattr(stacks_of.Thread, "_read", torn)
     assert waiting.process.look() == ({}, 1)
-    assert waiting.process.torn >= looked_into.ATTEMPTS
+    assert waiting.process.torn >= stacks_of.ATTEMPTS
 
 
 @known_minors
@@ -301,7 +302,7 @@ def test_who_sleeps_is_not_read(waiting: Running, monkeypatch: pytest.MonkeyPatc
     def read(self: object) -> None:
         raise AssertionError("it was read")
 
-    monkeypatch.setattr(looked_into.Thread, "_read", read)
+    monkeypatch.setattr(stacks_of.Thread, "_read", read)
     assert waiting.look()
     assert waiting.child.stdin is not None
     waiting.child.stdin.close()  # it wakes up, and ends
