@@ -141,7 +141,7 @@ def test_time_of_a_study_and_its_workers(study: Path) -> None:
     found = json.loads(path.read_text(encoding="utf-8"))
     assert found["trials_absent"] == "no trial of Optuna began"
     assert len({lane["pid"] for lane in found["lanes"]}) == 2
-    assert found["phases"][0]["name"] == "objective"
+    assert "objective" in [phase["name"] for phase in found["phases"][:2]]
     assert "_witness.py" not in page  # what is sampled beside the study is no part of it
 
 
