@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import _remote
 
-OLDEST, NEWEST = (3, 11), (3, 13)
+OLDEST = (3, 11)
 _COOKIE = b"xdebugpy"
 _WORDS = 71  # of struct _Py_DebugOffsets that are looked at
 GENERATOR = 1  # owner of a frame
@@ -124,6 +124,8 @@ def of(pid: int, runtime: int, version: int) -> Layout:
     version: as in `Py_Version`.  Raises Unknown, and as `_remote.read`.
     """
     minor = version >> 24, version >> 16 & 255
+    if minor < OLDEST:  # 0 where it is not told: 3.11 was the first to do so
+        raise Unknown("a Python older than 3.11")
     if version & 0xF0 != 0xF0:
         raise Unknown(f"Python {in_words(version)} before its release")
     if minor == (3, 11):

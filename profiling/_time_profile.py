@@ -21,6 +21,7 @@ from _sources import Sources
 
 FEWEST_SAMPLES = 20
 STILL = "wait for disk"  # py-spy must wait for a thread that waits for the disk
+_SHORT_END_S = 0.05  # of a process, that nobody need know of
 _UNSEEN_S = 0.5  # a worker that lived longer than this must have been sampled
 PATCHED = frozenset({"optuna.study._optimize", "optuna.study.study"})  # marked in all versions
 _RUNS_TRIALS = re.compile(r"/optuna/study/(_optimize\.py _run_trial|study\.py (Study\.)?ask)$")
@@ -179,7 +180,7 @@ def _remarks(
             f"the first {first:.1f} s were not sampled: the study had not been found yet"
         )
     ending_s = max((lane.ending for lane in samples.lanes), default=0) / capture.rate
-    if ending_s > 0.01 * capture.end_s:
+    if ending_s > max(_SHORT_END_S, 0.01 * capture.end_s):
         remarks.append(
             f"the last {ending_s:.1f} s of a process held no Python, which is no phase: "
             "it freed memory, ran handlers of its end, or became another program"

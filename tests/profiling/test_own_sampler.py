@@ -315,8 +315,13 @@ def test_who_sleeps_is_not_read(waiting: Running, monkeypatch: pytest.MonkeyPatc
 
 
 def test_other_versions_are_unknown() -> None:
-    for version in (0x030A00F0, 0x030E00F0, 0x030C00B2):
-        with pytest.raises(layouts.Unknown, match=r"Python 3\.1"):
+    for version, said in (
+        (0, "older than 3.11"),
+        (0x030A00F0, "older than 3.11"),
+        (0x030E01F0, "Python 3.14.1"),
+        (0x030C00B2, "Python 3.12.0 before its release"),
+    ):
+        with pytest.raises(layouts.Unknown, match=said):
             layouts.of(0, 0, version)
 
 
