@@ -1,7 +1,7 @@
 # sh _keep_exit_code.sh FOLDER OUT ERR COMMAND...
 #
 # Runs COMMAND as it would run alone, but for names of variables that a shell drops, and keeps two
-# things that py-spy does not tell:
+# things that samplers do not tell:
 # its process id (FOLDER/.pid) and its exit code (FOLDER/.code; 128 + n after signal n).
 # OUT and ERR are the descriptors of the study's own output; this shell's belong to py-spy.
 # A shell and not Python: py-spy draws no frames for it.

@@ -13,7 +13,6 @@ study goes on.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import os
 import random
@@ -24,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import _promptly
 import _remote
 from _raw_samples import RawSamples
 from _tree import Tree
@@ -31,7 +31,6 @@ from _tree import Tree
 LARGEST_SHARE = 0.03  # of all processors that it may run on
 SAVED_S = 20.0  # of that share, for times that cost more, as imports
 SLOWEST_HZ = 20.0
-_PRIORITY = -10  # where the system permits it
 _WEIGH_S = 2.0  # between two looks at its own cost
 _FIND_S, _FIND_SOON_S = 0.05, 0.01  # between two searches for new processes
 
@@ -39,10 +38,11 @@ _FIND_S, _FIND_SOON_S = 0.05, 0.01  # between two searches for new processes
 class Sampler:
     """One recording."""
 
-    def __init__(self, rate: float, duration_s: float, root: int) -> None:
+    def __init__(self, rate: float, duration_s: float, root: int, waiting: int = 0) -> None:
         self.samples = RawSamples()
         self.tree = Tree(root, self.samples.frames)
         self.stopped = False
+        self._waiting = waiting
         self._asked_hz = rate
         self._slowest_hz = rate
         self._saved_s = SAVED_S * LARGEST_SHARE * processors()
@@ -51,6 +51,11 @@ class Sampler:
         self._find_at = 0.0
         self._weighed = (0.0, 0.0)
         self._said = False
+
+    @property
+    def forsaken(self) -> bool:
+        """Whether nobody waits for the samples any more."""
+        return self._waiting not in (0, os.getppid())
 
     def run(self, study: subprocess.Popen[bytes] | None) -> None:
         """Sample until the study has ended, the time is over, or somebody says so."""
@@ -74,6 +79,8 @@ class Sampler:
                 self._weigh(now)
 
     def _alive(self, study: subprocess.Popen[bytes] | None) -> bool:
+        if self.forsaken:
+            return False
         if study is not None:
             return study.poll() is None
         return self.tree.root in self.tree.members or not self.tree.ended
@@ -139,27 +146,47 @@ def main() -> int:
     if not _remote.available():
         say("Error: this system has no process_vm_readv")
         return 1
-    study = None
-    if options.pid is None:
-        command = options.command[1:] if options.command[:1] == ["--"] else options.command
-        # Descriptors stay open: some of them are the study's streams.
-        study = subprocess.Popen(command, close_fds=False)
+    if options.pid is not None:
+        return _record(options, None)
+    waiting = os.getpid()
+    child = os.fork()
+    if child:
+        return _wait_for(child)
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    # Descriptors stay open: some of them are the study's streams.
+    study = subprocess.Popen(command, close_fds=False)
+    os.setsid()
+    return _record(options, study, waiting)
+
+
+def _wait_for(child: int) -> int:
+    """Stand for the sampler in the session of the study; returns its exit code.
+
+    The scheduler shares processors by session.  In the study's own a sampler would come late just
+    when the study works, and would take its time from it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _record(
+    options: argparse.Namespace, study: subprocess.Popen[bytes] | None, waiting: int = 0
+) -> int:
+    """Sample and write; waiting: the process that waits for this one, if any."""
     root = study.pid if study else options.pid
-    sampler = Sampler(options.rate, options.duration, root)
+    sampler = Sampler(options.rate, options.duration, root, waiting)
 
     def stop(*unused: object) -> None:
         sampler.stopped = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    # A sampler that gets a processor only when the study waits would see it waiting too often.
-    # The study has been started already and keeps its priority.
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    _promptly.prefer()  # the study has been started already and keeps its priority
     gc.disable()  # nothing here makes circles, and a collection holds rounds up
     begun = time.monotonic()
     sampler.run(study)
-    return _write(sampler, begun, options.output)
+    return 1 if sampler.forsaken else _write(sampler, begun, options.output)
 
 
 def _write(sampler: Sampler, begun: float, output: Path) -> int:

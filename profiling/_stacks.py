@@ -62,7 +62,9 @@ class Thread:
 
     def slept(self) -> bool:
         """Whether it has not run since it was last seen asleep, with the stack of then."""
-        return self._asleep != b"" and self._count() == self._asleep
+        # The counts alone would not do: some kernels count a thread that has just been woken only
+        # at their next tick.  One that ran and sleeps again has been counted.
+        return self._asleep != b"" and self._sleeps() and self._count() == self._asleep
 
     def look(self) -> Stack:
         """Its stack now.

@@ -1,4 +1,4 @@
-"""How the study below py-spy begins and ends, by the two files that its shell leaves.
+"""How the study below its sampler begins and ends, by the two files that its shell leaves.
 
 FOLDER/.pid   its process id, as soon as it begins
 FOLDER/.code  its exit code, as soon as it has ended
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import _target
 
-RUNNING_S = 2.0  # a study that outlives py-spy by this has not just ended
+RUNNING_S = 2.0  # a study that outlives its sampler by this has not just ended
 ENDED_S = 30.0  # the exit code of a study that ended may take
 LINGER_S = 3.0  # py-spy may go on after the study's end before it is asked to write
 _LOOK_S = 0.2
@@ -33,15 +33,15 @@ def code(folder: Path) -> int | None:
     return number(folder / ".code")
 
 
-def who(folder: Path, py_spy: int) -> int | None:
-    """Who gets a signal: the study, py-spy before it has begun, nobody after it has ended."""
+def who(folder: Path, sampler: int) -> int | None:
+    """Who gets a signal: the study, the sampler before it has begun, nobody after it has ended."""
     if (folder / ".code").exists():
         return None
-    return number(folder / ".pid") or py_spy
+    return number(folder / ".pid") or sampler
 
 
 def accompany(folder: Path, alone: Callable[[int], None]) -> int | None:
-    """Wait for the end of a study whose py-spy has ended; returns its exit code.
+    """Wait for the end of a study whose sampler has ended; returns its exit code.
 
     alone: called once with its process id where it runs on.  None: it never began, or ended
     without leaving its code.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from looking import living, until
+from looking import living, skip_unless_permitted, until
 from script_modules import SCRIPTS, script_module
 from test_own_sampler import known_minors
 
@@ -147,6 +148,7 @@ def test_a_short_effort_lowers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @known_minors
 def test_it_ends_when_told_and_leaves_the_study_running(tmp_path: Path) -> None:
+    skip_unless_permitted()
     output = tmp_path / "samples"
     script = str(SCRIPTS / "_sampler.py")
     line = [sys.executable, "-E", "-s", "-S", script, "--rate", "100", "--duration", "600"]
@@ -162,6 +164,28 @@ def test_it_ends_when_told_and_leaves_the_study_running(tmp_path: Path) -> None:
         assert target.state(study.pid) == "S"
         assert study.poll() is None
     assert samples.read(output).count > 0
+
+
+@known_minors
+def test_the_study_keeps_its_session_and_its_priority(tmp_path: Path) -> None:
+    """The sampler has others: it stands beside the study and must come at once."""
+    line = [sys.executable, str(SCRIPTS / "_sampler.py"), "--rate", "100", "--duration", "600"]
+    tell = (
+        "import os, time; time.sleep(0.5); "
+        "print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0), os.getsid(0), "
+        "os.getsid(os.getppid()) != os.getsid(0))"
+    )
+    own = [*line, "--output", str(tmp_path / "x"), "--", sys.executable, "-S", "-c", tell]
+    done = subprocess.run(own, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    nice, session = os.getpriority(os.PRIO_PROCESS, 0), os.getsid(0)
+    assert done.stdout == f"{os.SCHED_OTHER} {nice} {session} True\n"
+
+
+def test_a_sampler_that_nobody_waits_for_ends() -> None:
+    assert sampler.Sampler(200, 60.0, 1, waiting=os.getpid()).forsaken
+    assert not sampler.Sampler(200, 60.0, 1, waiting=os.getppid()).forsaken
+    assert not sampler.Sampler(200, 60.0, 1).forsaken
 
 
 @known_minors

@@ -100,9 +100,16 @@ def test_a_folder_that_is_gone_harms_nothing(tmp_path: Path) -> None:
     assert run(tmp_path / "gone", "-c", "print('well')").stdout == "well\n"
 
 
-def test_only_the_first_process_waits_for_the_sampler(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "py-spy> Sampling process 200 times a second.",
+        "Sampling process 7 200 times a second, unpaused",
+    ],
+)
+def test_only_the_first_process_waits_for_the_sampler(said: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("py-spy> Sampling process 200 times a second.\n", encoding="utf-8")
+    log.write_text(f"{said}\n", encoding="utf-8")
     program = "import os; print(os.environ.get('VELOCITY_PROFILE_GATE'))"
     done = run(tmp_path, "-c", program, VELOCITY_PROFILE_GATE=str(log))
     assert done.stdout == "None\n"  # what it starts is not held up again
