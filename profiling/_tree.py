@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import struct
 import time
 from dataclasses import dataclass, field
 
@@ -135,8 +136,9 @@ class Tree:
             return process.look()
         except Ending:
             return {one.pid: ()}, 0
-        except Torn:
-            one.program = ""  # perhaps it has become another program
+        except (Torn, ArithmeticError, LookupError, ValueError, struct.error):
+            # Perhaps it has become another program, and what was read is anything.
+            one.program = ""
             return _BARE, 1
         except Forbidden as error:
             one.why = f"forbidden: {error}"
