@@ -20,11 +20,9 @@ _ATTRIBUTES = struct.Struct("<IIQiIQQQII")  # struct sched_attr
 def prefer() -> None:
     """Ask for it, for this process alone; what the system does not permit is left out.
 
-    The turns of a round are short, and how many there are is bounded, whatever the priority.
+    No class of real time: there the kernel takes the processor from the study, although another
+    one is free.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-        return
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -10)
     number = _SET_ATTRIBUTES.get(platform.machine())

@@ -7,6 +7,7 @@ interpreter before it is used: it must read a stack that is known.  Everything e
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from _looked_into import Process, Starting
 _SAMPLER = Path(__file__).with_name("_sampler.py")
 _TRIES, _AGAIN_S = 200, 0.02
 _FEW_MISSED = 0.001  # of all looks
+_IN_TIME = 0.95  # of all rounds
 # Waits where no other interpreter of the same kind would: the stack is known to the line.
 _KNOWN = """
 import sys
@@ -187,6 +189,12 @@ def remarks(way: Way, facts: Mapping[str, Any]) -> tuple[str, ...]:
     ]
     if missed > _FEW_MISSED * (samples + missed):
         found[0] += "; what was seen before stands for them"
+    reached_hz, asked_hz = facts.get("reached_hz") or math.inf, facts.get("rate_hz") or 0
+    if reached_hz < _IN_TIME * asked_hz and not facts.get("lowered_to_hz"):
+        found.append(
+            f"the machine was busy: {reached_hz:g} rounds of samples a second came instead of "
+            f"{asked_hz}, rather when the study waited, so its waits may be told too long"
+        )
     if facts.get("lowered_to_hz"):
         found.append(
             f"down to {facts['lowered_to_hz']:g} samples a second were taken instead of "
