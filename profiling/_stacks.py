@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from _looked_into import Process
 
 ATTEMPTS = 12  # at a thread in one round
+_SURE_EMPTY = 5  # of these, after which a stack without frames is believed
 _MOST_CHUNK_BYTES = 1 << 15  # of the data stack, read in one piece; CPython makes them of 16 KiB
 _MOST_CHUNKS = 256
 _MOST_FRAMES = 20_000
@@ -75,7 +76,10 @@ class Thread:
         before = self._count()
         for attempt in range(ATTEMPTS):
             try:
-                self.stack = self._read()
+                stack = self._read()
+                if not stack and attempt < _SURE_EMPTY:  # as in the midst of a call from C
+                    raise Torn("no frames")
+                self.stack = stack
                 break
             except Unmapped:
                 self._forget()
@@ -86,7 +90,7 @@ class Thread:
         else:
             raise Torn("it changed in each attempt")
         self._asleep = before if before and self._sleeps() and self._count() == before else b""
-        return self.stack
+        return stack
 
     def _count(self) -> bytes:
         """What the kernel has counted of it: its time on a processor, and how often it got one."""
