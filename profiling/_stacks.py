@@ -1,10 +1,15 @@
 """The stack of one thread of Python, read while it runs on.
 
 A look is one call of the kernel: the thread's state, the piece of its data stack that holds its
-frames (which lie one behind the other from Python 3.11 on), and the few frames elsewhere that it
-had when it was last seen (of generators, and of calls from C).  A second call reads the marks by
-which its code objects are known again.  What came is believed when the chain of frames leads to its
-end over known code only, each at an instruction of its own; otherwise it is torn, and read again.
+frames (which lie one behind the other from Python 3.11 on), the piece of its C stack on which calls
+from C were seen to begin (up to 3.12 they point to the current frame), and the few frames elsewhere
+that it had when it was last seen (of generators).  A second call reads the marks by which its code
+objects are known again.  What came is believed when the chain of frames leads to its end over known
+code only, each at an instruction of its own; otherwise it is torn, and read again.
+
+It matters that the first reading is whole almost always.  Each one that is not comes out later than
+it was asked for, and the next is whole the sooner, the less the thread does: a sampler that reads
+again and again finds it waiting too often.
 
 A thread that has slept since it was last seen, by what the kernel counts, is not read at all.
 """
@@ -28,7 +33,8 @@ _SURE_EMPTY = 5  # of these, after which a stack without frames is believed
 _MOST_CHUNK_BYTES = 1 << 15  # of the data stack, read in one piece; CPython makes them of 16 KiB
 _MOST_CHUNKS = 256
 _MOST_FRAMES = 20_000
-_HEADS = 6  # calls from C that are read on suspicion
+_STATE_BYTES = 1 << 10  # PyThreadState is smaller
+_MOST_C_STACK_BYTES = 1 << 16  # between the calls from C that are read on suspicion
 _ELSEWHERE = 24  # frames out of the data stack, likewise
 _CHUNK_HEAD_BYTES = 24  # _PyStackChunk: previous, size, top
 _HELD_UP_S, _HELD_UP = 2e-4, 20.0  # for longer, and so many times longer than the fastest
@@ -81,10 +87,10 @@ class Thread:
                     raise Torn("no frames")
                 self.stack = stack
                 break
-            except Unmapped:
-                self._forget()
+            except Unmapped:  # most often a frame elsewhere, whose generator has gone
+                self._plan(self._chunks) if attempt == 0 else self._forget()
             except Torn:
-                if attempt % 4 == 3:
+                if attempt == ATTEMPTS // 2:
                     self._forget()
             self._process.torn += 1
         else:
@@ -111,6 +117,7 @@ class Thread:
 
     def _forget(self) -> None:
         """Plan to read from the very beginning."""
+        self._calls = 0, 0  # from the oldest to the newest on the C stack
         self._plan([])
 
     def _plan(self, chunks: list[tuple[int, int]]) -> None:
@@ -120,20 +127,20 @@ class Thread:
         read, one that is entered meanwhile cannot.
         """
         layout = self._layout
+        low, high = self._calls
         pieces = [(self.state, max(layout.chunk, layout.native_id) + 8)]
-        heads = _HEADS if layout.cframe else 0
-        pieces += [(self.state, layout.frame + 8)] * heads
+        pieces += [(low, high - low + layout.frame + 8)] if low else []
+        first = len(pieces)
         pieces += chunks
         pieces += [(self.state, self._frame_bytes)] * _ELSEWHERE
         self._pieces = _remote.Pieces(self._process.pid, pieces)
         at = self._pieces.at
-        self._chunk = chunks[0][0] if chunks else 0
+        self._chunks = chunks
         self._ranges = [
             (start, start + size - self._frame_bytes, offset - start)
-            for (start, size), offset in zip(chunks, at[1 + heads :], strict=False)
+            for (start, size), offset in zip(chunks, at[first:], strict=False)
         ]
-        self._heads = _Slots(self._pieces, 1, heads)
-        self._elsewhere = _Slots(self._pieces, 1 + heads + len(chunks), _ELSEWHERE)
+        self._elsewhere = _Slots(self._pieces, first + len(chunks), _ELSEWHERE)
 
     def _read(self) -> Stack:
         layout = self._layout
@@ -145,7 +152,7 @@ class Thread:
         if interpreter not in self._process.interpreters or native != self._process.inner(self.tid):
             raise Torn("the state of another thread")
         head = self._head(buffer)
-        if chunk != self._chunk:
+        if not any(chunk == start for start, _ in self._chunks):
             self._find_chunks(chunk)
             raise Torn("another chunk of the data stack")
         return self._walk(buffer, head)
@@ -167,12 +174,26 @@ class Thread:
             head: int = _WORD.unpack_from(buffer, layout.frame)[0]
             return head
         (cframe,) = _WORD.unpack_from(buffer, layout.cframe)
-        at = self._heads.at.get(cframe)
-        if at is None:
-            self._heads.add(cframe)
+        if 0 <= cframe - self.state < _STATE_BYTES:
+            return 0  # nothing has been called: the state holds the first of them itself
+        low, high = self._calls
+        if not low <= cframe <= high:
+            self._see_call(cframe)
             raise Torn("a call from C")
-        current: int = _WORD.unpack_from(buffer, at + layout.frame)[0]
+        place = self._pieces.at[1] + cframe - low
+        current: int = _WORD.unpack_from(buffer, place + layout.frame)[0]
         return current
+
+    def _see_call(self, cframe: int) -> None:
+        """Read the C stack as far as this call from now on: it lies in use, up to the oldest."""
+        if not cframe or cframe % 8:
+            raise Torn("no call from C")
+        low, high = self._calls
+        low, high = (min(low, cframe), max(high, cframe)) if low else (cframe, cframe)
+        if high - low > _MOST_C_STACK_BYTES:
+            low, high = (low, low) if cframe == low else (high, high)
+        self._calls = low, high
+        self._plan(self._chunks)
 
     def _find_chunks(self, chunk: int) -> None:
         """Where the thread's frames lie; older chunks are read as far as they are filled."""

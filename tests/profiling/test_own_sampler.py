@@ -97,6 +97,14 @@ def main():
 print("ready", flush=True)
 main()
 """
+# Calls itself through C, at a depth that changes all the time, as a database's library does.
+THROUGH_C = """
+def nested(depth): return depth and max((depth - 1,), key=nested)
+print("ready", flush=True)
+while True:
+    for depth in range(1, 15):
+        nested(depth)
+"""
 CALLS = {
     ("<module>", "main"),
     *(("main", one) for one in ("drains", "sorts", "fib", "makes")),
@@ -202,6 +210,22 @@ def test_stacks_of_a_process_that_never_rests_are_whole(python: str) -> None:
     assert {stack[:1] for stack in seen} == {("<module>",)}
     assert missed <= 8  # of 400: as often as that it may change in each attempt
     assert len(seen) > 5
+
+
+@known_minors
+def test_calls_from_c_are_read_at_once_wherever_they_begin(python: str) -> None:
+    """What has to be read again is seen later than it was to be, and so too often at rest."""
+    running = Running(python, THROUGH_C)
+    try:
+        for _ in range(100):  # it learns where they lie
+            running.process.look()
+        before = running.process.torn
+        lost = sum(running.process.look()[1] for _ in range(400))
+        again = running.process.torn - before
+    finally:
+        running.end()
+    assert lost <= 4
+    assert again <= 400, again  # it changes within microseconds, and each time all of it
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
