@@ -156,12 +156,18 @@ class Codes:
         parts = self._read_all([name_piece[:2], file_piece[:2], lines_piece[:2], print_])
         if parts[3] != content[layout.first_line :]:
             raise Torn("a code object that went")
+        name_text, file_text = (
+            text.decode(piece[2], "replace")
+            for text, piece in zip(parts, (name_piece, file_piece), strict=False)
+        )
+        if "\0" in name_text + file_text:  # its memory is something else's by now
+            raise Torn("no text")
         code = Code(
             address + layout.instructions,
             units * _UNIT,
             parts[3],
-            parts[0].decode(name_piece[2], "replace"),
-            parts[1].decode(file_piece[2], "replace"),
+            name_text,
+            file_text,
             struct.unpack_from("<i", content, layout.first_line)[0],
             parts[2],
             self._numbers,

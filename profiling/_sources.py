@@ -37,8 +37,10 @@ class Sources:
     def _looked_at(self, file: str) -> bool:
         try:
             found = os.stat(file)
-        except (OSError, ValueError):
+        except OSError:
             return True  # not a path, as `<frozen os>`: linecache knows
+        except ValueError:
+            return False  # nor a name
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             return False
         if found.st_mtime > self._until_s:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ target_of = script_module("_target")
 class Target:
     """A live process that checks its own work; see live_target.py."""
 
-    def __init__(self, folder: Path, method: str, armed: bool) -> None:
+    def __init__(self, folder: Path, scratch: str, method: str, armed: bool) -> None:
         folder.mkdir()
         self.beat = folder / "beat"
         words = [str(HERE / "live_target.py"), str(self.beat), method]
@@ -39,10 +40,12 @@ class Target:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if armed else None,
             text=True,
-            env={**os.environ, "TMPDIR": str(folder)},
+            env={**os.environ, "TMPDIR": scratch},
         )
+
+    def is_ready(self) -> bool:
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
+        return self.process.stdout.readline() == "ready\n"
 
     @property
     def rounds(self) -> int:
@@ -61,13 +64,16 @@ class Target:
 
 @contextlib.contextmanager
 def living(folder: Path, method: str, armed: bool = False) -> Iterator[Target]:
-    target = Target(folder, method, armed)
-    try:
-        yield target
-    finally:
-        if target.process.poll() is None:
-            target.process.kill()
-            target.process.communicate()
+    # Not below `folder`: a forkserver's socket there could have too long a path.
+    with tempfile.TemporaryDirectory(prefix="live-") as scratch:
+        target = Target(folder, scratch, method, armed)
+        try:
+            assert target.is_ready()
+            yield target
+        finally:
+            if target.process.poll() is None:
+                target.process.kill()
+                target.process.communicate()
 
 
 def attach(target: Target, output: Path, manner: str) -> tuple[int, str]:

@@ -47,6 +47,11 @@ def test_a_folder_of_libraries_may_have_any_name(tmp_path: Path) -> None:
     assert verdict(MAIN, run, OBJECTIVE, numba).phase == "compile"
 
 
+def test_a_name_that_no_file_can_have_has_no_source() -> None:
+    assert sources.Sources().line("/a\0b.py", 1) == ""
+    assert not sources.Sources().has("/a\0b.py", 1)
+
+
 def test_a_part_of_a_path_begins_at_the_library() -> None:
     known = libraries.Libraries(["/src/optuna/trial/_trial.py"])
     assert known.part(f"{SITE}/numba/core/x.py") == "/numba/core/x.py"
