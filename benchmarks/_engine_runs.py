@@ -202,12 +202,16 @@ class _RunDuplicates(_Runs):
     claim_at=(_RESUMED, "10ms"),
 )
 class _RunResumed(_Runs):
-    """A study of so many finished trials is opened, and goes on for 20."""
+    """A study of so many finished trials is opened, and goes on for 20.
+
+    Ours adds the number of trials to the seed, so Optuna's gets the sum.
+    """
 
     params = ((100, _RESUMED), _KINDS)
     param_names = ("finished", "objective")
 
     def setup(self, finished: int, objective: str) -> None:
+        self.finished = finished
         self.templates: dict[str, Path] = {}
         super().setup(finished, objective)
         from benchmarks import _storage_files
@@ -217,6 +221,9 @@ class _RunResumed(_Runs):
         _storage_files.store(str(made["fast"]), trials)
         _storage_files.database(str(made["slow"]), trials)
         self.templates = made
+
+    def _sampler(self) -> Any:
+        return self.optuna.samplers.TPESampler(seed=_SEED + self.finished)
 
     def fresh(self, finished: int, objective: str) -> None:
         super().fresh(finished, objective)

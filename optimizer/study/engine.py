@@ -109,7 +109,9 @@ def optimize(
         catch: exceptions that make their trial fail and let the study go on; any other ends it,
             once the trials that run are done. The traceback is kept as the user attribute
             `optimizer:traceback`. A trial whose worker died or hung never ends the study.
-        seed: of the sampler and of the order of an enumeration.
+        seed: of the sampler and of the order of an enumeration. Where a study is resumed that has n
+            trials already, waiting ones not counted, the sampler gets seed + n (modulo 2**32): it
+            would draw its first points again. A sampler that is given keeps its seed.
         duplicates: "serve"; "resample": other parameters are drawn; "evaluate": as Optuna does.
             None: "serve", unless the mode has no caching.
         retries: how often a trial is started again whose worker died or hung.

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from optuna.distributions import check_distribution_compatibility
 from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.trial import TrialState
 
 from optimizer._parameters import shown
 from optimizer.efficiency import EfficiencyConfig
@@ -26,6 +27,8 @@ FINGERPRINT = "optimizer:fingerprint"
 """User attribute of a study: which objective and data its trials speak of, and from which on."""
 NAME = "default"
 """Name of the study in a file, where none is given."""
+SEEDS = 2**32
+"""As many numbers as numpy takes for a seed."""
 _SCHEME = "sqlite:///"
 
 
@@ -77,6 +80,9 @@ def open_study(
 ) -> optuna.Study:
     """The study that was given, or one of that name, created if it is not there.
 
+    A sampler made here is seeded by the seed and the number of trials that were begun: the same
+    seed in a later run would draw the first random points again. One that was given is left alone.
+
     Raises:
         StudyArgumentError: arguments that do not go together, or an existing study of other
             directions.
@@ -90,6 +96,7 @@ def open_study(
         return _given(study, storage, study_name, direction, directions, sampler, pruner, seed)
     if direction is not None:
         refuse_together("direction", ("directions", directions))
+    given = sampler
     if sampler is None:
         sampler = _sampler(seed, config)
     if pruner is None and config is not None:
@@ -115,6 +122,8 @@ def open_study(
             f"'maximize', one for each objective: {error}"
         ) from None
     _require_directions(created, direction, directions)
+    if given is None and seed is not None and (begun := _begun(created)):
+        created.sampler = _sampler((seed + begun) % SEEDS, config)
     return created
 
 
@@ -160,6 +169,12 @@ def _sampler(seed: int | None, config: EfficiencyConfig | None) -> optuna.sample
     if _tpe_optuna.inside() is None:  # it would hand everything over, with a warning
         return optuna.samplers.TPESampler(seed=seed)
     return IncrementalTPESampler(seed=seed)
+
+
+def _begun(study: optuna.Study) -> int:
+    """How many trials somebody drew parameters for."""
+    states = tuple(state for state in TrialState if state != TrialState.WAITING)
+    return study._storage.get_n_trials(study._study_id, states)
 
 
 def _require_directions(study: optuna.Study, direction: Any, directions: Any) -> None:

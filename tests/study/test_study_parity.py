@@ -110,19 +110,45 @@ def test_pruned_failed_and_enqueued_trials() -> None:
 
 
 def test_a_resumed_study_goes_on_as_optunas_would(tmp_path: Path) -> None:
+    """With the seed and the number of trials, or it would begin as it began before."""
     space = SPACES["float"]
     ref = optuna.create_study(
         storage=optimizer.SQLiteStorage(tmp_path / "ref.db"),
         sampler=optuna.samplers.TPESampler(seed=1),
     )
     ref.optimize(lambda trial: value_of(suggest(trial, space)), n_trials=20)
-    ref.sampler = optuna.samplers.TPESampler(seed=2)
+    ref.sampler = optuna.samplers.TPESampler(seed=1 + 20)
     ref.optimize(lambda trial: value_of(suggest(trial, space)), n_trials=15)
     path = tmp_path / "comp.db"
     optimizer.optimize(value_of, space, n_trials=20, seed=1, storage=path)
-    comp = optimizer.optimize(value_of, space, n_trials=15, seed=2, storage=f"sqlite:///{path}")
+    comp = optimizer.optimize(value_of, space, n_trials=15, seed=1, storage=f"sqlite:///{path}")
     assert sequence(comp.study) == sequence(ref)
     assert comp.run.trials == 15
+    assert comp.run.served == 0
+
+
+def test_a_seed_counts_trials_that_were_begun_and_no_sampler_that_was_given(tmp_path: Path) -> None:
+    space = SPACES["float"]
+    storage = optimizer.SQLiteStorage(tmp_path / "study.db")
+    asked: dict[str, Any] = {"storage": storage, "study_name": "queued", "n_trials": 4}
+    optuna.create_study(storage=storage, study_name="queued").enqueue_trial({"x": 0.5})
+    comp = optimizer.optimize(value_of, space, seed=3, **asked).study
+    ref = plain(lambda trial: value_of(suggest(trial, space)), 4, enqueued=[{"x": 0.5}])
+    assert sequence(comp) == sequence(ref)  # of seed 3, too
+
+    for _ in range(2):  # the second run draws what the first one drew, as Optuna's would
+        sampler = optuna.samplers.RandomSampler(seed=3)
+        own = {**asked, "study_name": "own", "sampler": sampler, "duplicates": "evaluate"}
+        comp = optimizer.optimize(value_of, space, **own).study
+    drawn = [trial.params for trial in comp.trials]
+    assert drawn[:4] == drawn[4:]
+
+
+def test_the_largest_seed_goes_on_too(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"storage": tmp_path / "study.db", "seed": 2**32 - 1, "n_trials": 2}
+    for _ in range(2):
+        comp = optimizer.optimize(value_of, SPACES["float"], **asked)
+    assert len({trial.params["x"] for trial in comp.study.trials}) == 4
 
 
 def test_several_objectives() -> None:
