@@ -1,24 +1,33 @@
 """Feeds what a module is by its file: the source, and those of all modules of yours it imports.
 
-Nothing is imported for that, so it does not matter what a process has imported by then.
+Nothing is imported for that, so it does not matter what a process has imported by then. Files are
+read each time, for their times and sizes say too little; what a text imports is found out once.
 """
 
 from __future__ import annotations
 
+import hashlib
 import types
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from optimizer.caching import LRUCache
 from optimizer.stores import _fingerprint_modules as modules
 from optimizer.stores import _fingerprint_names as names
 from optimizer.stores._fingerprint_place import Walker, Where, refusal
+
+Imports = Mapping[str, frozenset[str]]  # as `names.imports_of` gives them
+_NONE: Imports = {}
+_KEPT = 4_096  # texts, by their hash
+_imports: LRUCache[bytes, Imports] = LRUCache(_KEPT)
 
 
 class Source(NamedTuple):
     """What the file of a module holds."""
 
     content: bytes
-    code: types.CodeType | None  # None for an extension, or a folder without a module
+    imports: Imports  # none of an extension, or a folder without a module
     package: object  # that its relative imports refer to
 
 
@@ -45,7 +54,7 @@ def feed_named(walk: Walker, name: str, where: Where) -> None:
 
 def _feed(walk: Walker, source: Source, where: Where) -> None:
     walk.leaf("source", source.content)
-    imports = {} if source.code is None else names.imports_of(source.code)
+    imports = source.imports
     for relative in sorted(imports):
         name = names.absolute_name(relative, source.package)
         if name is None:
@@ -63,10 +72,22 @@ def _read(name: str, variables: dict[str, Any]) -> Source | None:
     file = variables.get("__file__") or found
     if not isinstance(file, str):
         folder = "__path__" in variables or getattr(spec, "submodule_search_locations", None)
-        return Source(name.encode(), None, package) if folder else None
+        return Source(name.encode(), _NONE, package) if folder else None
     loader = getattr(spec, "loader", None) or variables.get("__loader__")
     content = _content(file, loader)
-    return None if content is None else Source(content, _code(content, file, loader), package)
+    return None if content is None else Source(content, _found(content, file, loader), package)
+
+
+def _found(content: bytes, file: str, loader: Any) -> Imports:
+    """What it imports; of a text that was met before without compiling it again."""
+    if not file.endswith(".py"):
+        return _of(_loaded(loader))
+    key = hashlib.blake2b(content, digest_size=32).digest()
+    return _imports.get_or_compute(key, lambda: _of(_compiled(content, file)))
+
+
+def _of(code: types.CodeType | None) -> Imports:
+    return _NONE if code is None else names.imports_of(code)
 
 
 def _content(file: str, loader: Any) -> bytes | None:
@@ -81,12 +102,19 @@ def _content(file: str, loader: Any) -> bytes | None:
         return None
 
 
-def _code(content: bytes, file: str, loader: Any) -> types.CodeType | None:
+def _compiled(content: bytes, file: str) -> types.CodeType | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on its syntax, told where it is imported
         try:
-            if file.endswith(".py"):
-                return compile(content, file, "exec", dont_inherit=True)
+            return compile(content, file, "exec", dont_inherit=True)
+        except Exception:  # a file that cannot be imported either
+            return None
+
+
+def _loaded(loader: Any) -> types.CodeType | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        try:
             found = loader.get_code(loader.name)
         except Exception:  # no source and no compiled one either
             return None

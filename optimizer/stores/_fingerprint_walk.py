@@ -51,6 +51,7 @@ class Walk:
         self._numbers: dict[
             int | str, int
         ] = {}  # id of a function, class, module; name of a source
+        self._versions: dict[str, str] = {}  # of sources that have one
         self._waiting: collections.deque[tuple[int, Any, Where, Feed]] = collections.deque()
         self._asked: collections.deque[tuple[types.ModuleType, frozenset[str], Where]]
         self._asked = collections.deque()
@@ -148,11 +149,14 @@ class Walk:
 
     def source(self, name: str, where: Where) -> None:
         """Feed what stands for the code of a module, which is not imported for it."""
-        version = _fingerprint_modules.version_of(name)
+        version = self._versions.get(name)
         if version is not None:
             self.leaf("version", version)
-        elif (known := self._numbers.get(name)) is not None:
+        elif (known := self._numbers.get(name)) is not None:  # one without a version
             self.leaf("known", str(known))
+        elif (version := _fingerprint_modules.version_of(name)) is not None:
+            self._versions[name] = version
+            self.leaf("version", version)
         else:
             self._wait(name, name, where, _fingerprint_sources.feed_named)
 

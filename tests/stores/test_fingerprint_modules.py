@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import types
 import zipfile
 from pathlib import Path
 
 import pytest
 from fingerprint_cases import SHOW, mark_here, run_python, write
+
+from optimizer.stores import _fingerprint_sources
 
 
 def test_a_changed_line_in_a_module_of_ones_own_changes_it(tmp_path: Path) -> None:
@@ -212,3 +216,41 @@ def test_a_module_in_an_archive_counts(tmp_path: Path) -> None:
             archive.writestr("other.py", f"def g(): return {value}\n")
         marks.append(run_python(code, tmp_path))
     assert marks[0] == marks[1] != marks[2]
+
+
+def test_an_edit_that_keeps_size_and_times_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of a file goes by its content: a file system's clock may be coarse."""
+    code = "import mine\ndef objective(p): return mine.f()"
+    text = "import pack.a\ndef f(): return pack.a.level\n"
+    write(tmp_path, {"mine.py": text, "pack/a.py": "level = 1\n", "pack/b.py": "level = 1\n"})
+    was = (tmp_path / "mine.py").stat()
+    before = mark_here(code, tmp_path, monkeypatch)
+    (tmp_path / "mine.py").write_text(text.replace("pack.a", "pack.b"))
+    os.utime(tmp_path / "mine.py", ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert mark_here(code, tmp_path, monkeypatch) != before
+    write(tmp_path, {"pack/b.py": "level = 2\n"})  # which only the new text imports
+    after = mark_here(code, tmp_path, monkeypatch)
+    write(tmp_path, {"pack/b.py": "level = 3\n"})
+    assert mark_here(code, tmp_path, monkeypatch) != after
+
+
+def test_a_text_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+
+    def counting(content: bytes, file: str) -> types.CodeType | None:
+        compiled.append(os.path.basename(file))
+        return whole(content, file)
+
+    whole = _fingerprint_sources._compiled
+    monkeypatch.setattr(_fingerprint_sources, "_compiled", counting)
+    _fingerprint_sources._imports.clear()
+    write(tmp_path, {"mine.py": "import other\ndef f(): return 1\n", "other.py": "level = 1\n"})
+    code = "import mine\ndef objective(p): return mine"
+    before = mark_here(code, tmp_path, monkeypatch)
+    assert mark_here(code, tmp_path, monkeypatch) == before
+    assert sorted(compiled) == ["mine.py", "other.py"]
+    write(tmp_path, {"other.py": "level = 2\n"})
+    assert mark_here(code, tmp_path, monkeypatch) != before
+    assert compiled[2:] == ["other.py"]
