@@ -54,9 +54,9 @@ def fingerprint(objective: Any, data: Any = None, *, version: str | None = None)
     Evaluations of earlier fingerprints stay in a store until `SqliteStore.forget_others` removes
     them: call it now and then where the data change every day.
 
-    Cost: reads everything, all bytes of the arrays too, at each call: neither the time of a file nor
-    the identity of an array tells that it is as it was. What a source imports is found out once per
-    process and text.
+    Cost: reads everything, all bytes of the arrays too, at each call: neither the time of a file
+    nor the identity of an array tells that it is as it was. What a source imports is found out
+    once per process and text.
 
     Parameters
     ----------
