@@ -148,7 +148,7 @@ class OpenTrial:
             rows.time_of(self.started),
             rows.time_of(self.finished),
             self.space.params(self.values),
-            self.space.distributions(),
+            self.space.distributions().copy(),  # Optuna adds to it
             {key: json.loads(text) for key, text in self.user.items()} if self.user else {},
             {key: json.loads(text) for key, text in self.system.items()} if self.system else {},
             dict(self.steps),

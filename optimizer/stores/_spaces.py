@@ -82,10 +82,10 @@ class Space:
         return [dict(zip(names, row)) for row in zip(*columns)]  # noqa: B905 - all of one length
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Name -> distribution, a dictionary of the caller's own."""
+        """Name -> distribution, one dictionary for all finished trials: not to be changed."""
         if self._named is None:
             self._named = dict(zip(self.names, self.types, strict=True))
-        return self._named.copy()
+        return self._named
 
     def externals(self) -> list[External | None]:
         """What makes a parameter's value for users of the stored one; None if it is the same."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -52,7 +53,11 @@ class KnownPoints:
         self, space: SearchSpace | None, since: int = 0, ttl_s: float | None = None
     ) -> None:
         self.space = space
-        self._values: dict[Signature, tuple[int, Values]] = {}
+        # As plain numbers, for there is one of each for every trial: the n-th point has a trial's
+        # number, and its values from n times as many as a trial has.
+        self._points: dict[Signature, int] = {}
+        self._numbers = array("q")
+        self._values = array("d")
         self._since = since
         self._oldest = None
         if ttl_s is not None:
@@ -63,20 +68,26 @@ class KnownPoints:
         self._look_at_s = 0.0
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._points)
 
     def signatures(self) -> list[Signature]:
         """Of all points that have a value."""
-        return list(self._values)
+        return list(self._points)
 
     def get(self, signature: Signature) -> tuple[int, Values] | None:
         """Number and values of the trial that was the first to have a value there."""
-        return self._values.get(signature)
+        place = self._points.get(signature)
+        if place is None:
+            return None
+        width = len(self._values) // len(self._numbers)
+        return self._numbers[place], tuple(self._values[place * width : (place + 1) * width])
 
     def add(self, signature: Signature | None, number: int, values: Iterable[float]) -> None:
-        """A trial got its value; the first one at a point stays."""
-        if signature is not None:
-            self._values.setdefault(signature, (number, tuple(values)))
+        """A trial got its value, or as many as all others; the first one at a point stays."""
+        if signature is not None and signature not in self._points:
+            self._points[signature] = len(self._numbers)
+            self._numbers.append(number)
+            self._values.extend(values)
 
     def started(self, number: int) -> None:
         """A trial of this run's own was started: there is no need to look at it."""

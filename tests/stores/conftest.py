@@ -8,14 +8,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import optimizer
 
+if TYPE_CHECKING:
+    from optimizer.stores.optuna_storage import SQLiteStorage
+
 pytest.register_assert_rewrite(
     *("store_contract", "contract_claims", "contract_evaluations", "contract_records"),
-    *("faulty_files", "storage_proxies", "trial_files", "whole_stores"),
+    *("faulty_files", "storage_files", "storage_proxies", "trial_files", "whole_stores"),
 )
 
 ROOT = Path(optimizer.__file__).parents[1]
@@ -56,6 +60,22 @@ def run_python(script: str, path: Path, *args: object, timeout_s: float = 60) ->
 def path(tmp_path: Path) -> Path:
     """Where a test's file will be; there is none yet."""
     return tmp_path / "study.db"
+
+
+@pytest.fixture
+def open_storage(path: Path) -> Iterator[Callable[..., SQLiteStorage]]:
+    """Opens that file as an Optuna storage, any number of times; all are closed at the end."""
+    from optimizer.stores.optuna_storage import SQLiteStorage  # most tests here need no Optuna
+
+    opened = []
+
+    def open_one(**settings: Any) -> SQLiteStorage:
+        opened.append(SQLiteStorage(path, **settings))
+        return opened[-1]
+
+    yield open_one
+    for storage in opened:
+        storage.close()
 
 
 @pytest.fixture

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.distributions import FloatDistribution
-from optuna.study import StudyDirection
 from optuna.trial import TrialState
+from storage_files import LONG_S, UNIT, Open, new_study
 from storage_proxies import let_it_write
 
 from optimizer.errors import StoreArgumentError, StoreClosedError, StoreLockedError
@@ -22,29 +21,6 @@ from optimizer.stores._one_connection import OneConnection
 from optimizer.stores.optuna_storage import DURABILITIES, SQLiteStorage
 
 pytestmark = pytest.mark.usefixtures("quiet")
-
-UNIT = FloatDistribution(0, 1)
-LONG_S = 1_000.0  # nothing is written by itself
-
-
-@pytest.fixture
-def open_storage(path: Path) -> Iterator[Callable[..., SQLiteStorage]]:
-    opened = []
-
-    def open_one(**settings: Any) -> SQLiteStorage:
-        opened.append(SQLiteStorage(path, **settings))
-        return opened[-1]
-
-    yield open_one
-    for storage in opened:
-        storage.close()
-
-
-Open = Callable[..., SQLiteStorage]
-
-
-def new_study(storage: SQLiteStorage) -> int:
-    return storage.create_new_study([StudyDirection.MINIMIZE], "s")
 
 
 # --- running trials

@@ -21,10 +21,30 @@ from optimizer.efficiency import EfficiencyConfig
 from optimizer.study import waiting
 from optimizer.study.choosing import choose
 from optimizer.study.drawing import LateTrial
+from optimizer.study.duplicates import KnownPoints
 from optimizer.study.objectives import feasible
 
 FLOAT = {"x": {"type": "float", "min": -5, "max": 5}}
 X, N = FloatDistribution(0, 1), IntDistribution(0, 9)
+
+# --- what is known
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_the_first_trial_of_a_point_is_the_known_one(width: int) -> None:
+    known = KnownPoints(None)
+    ref: dict[bytes, tuple[int, tuple[float, ...]]] = {}
+    for number in range(500):
+        point = bytes([number % 7, number % 50])
+        values = (float(number), -float("inf"))[:width]
+        known.add(point, number, values)
+        ref.setdefault(point, (number, values))
+    known.add(None, 500, (1.0,) * width)
+    assert len(known) == len(ref) == 350
+    assert known.signatures() == list(ref)
+    assert [known.get(point) for point in ref] == list(ref.values())
+    assert known.get(b"") is None
+
 
 # --- where trials run
 
