@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import optuna
 from optuna.distributions import BaseDistribution
+
+from optimizer.study.objectives import no_mapping
 
 Distributions = Mapping[str, BaseDistribution]
 
@@ -102,6 +104,10 @@ class LateTrial(optuna.Trial):
     def suggest(self, name: str, distribution: BaseDistribution) -> Any:
         """A value for one parameter, recorded."""
         return self._suggest(name, distribution)
+
+    def __getitem__(self, key: object) -> NoReturn:
+        """Parameters are given where a space is."""
+        raise no_mapping(key)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if self._ahead:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
 from contextlib import suppress
 
-from optimizer.errors import StoreError
+from optimizer.errors import ObjectiveError, StoreError
 from optimizer.report import Tally
 from optimizer.study.choosing import Chooser
 from optimizer.study.executors import Asked, Event, Raised, Returned
@@ -68,6 +69,8 @@ class Handling:
     def failed(self, job: Job, event: Raised) -> None:
         """It ends without a value; so does the run, where nobody expected the error."""
         self._underway.running.pop(job.number, None)
+        if isinstance(event.error, ObjectiveError):
+            event = dataclasses.replace(event, traceback="")  # its line says what to do
         self._teller.raised(job, event)
         if not (event.is_loss or event.caught or isinstance(event.error, self._catch)):
             self._underway.error = self._underway.error or event.error

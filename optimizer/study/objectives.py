@@ -147,6 +147,15 @@ def _require_space(has_space: bool, form: str) -> None:
         )
 
 
+def no_mapping(key: Any) -> ObjectiveError:
+    """The error for an objective that takes its trial for the parameters."""
+    return ObjectiveError(
+        f"found the objective reading [{key!r}] of its trial, expected trial.suggest_float and the "
+        "like; for objective(params) give the space as the second argument of optimize, and do not "
+        "call the argument `trial`."
+    )
+
+
 def call(
     objective: Callable[..., Any],
     kind: Kind,

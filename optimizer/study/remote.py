@@ -6,7 +6,7 @@ import datetime
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import optuna
 from optuna.distributions import (
@@ -18,7 +18,7 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial
 
 from optimizer.efficiency import part
-from optimizer.study.objectives import Kind, Outcome, Unusable, call, feasible
+from optimizer.study.objectives import Kind, Outcome, Unusable, call, feasible, no_mapping
 
 Drawn = Mapping[str, "tuple[BaseDistribution, Any]"]
 
@@ -156,6 +156,10 @@ class RemoteTrial(BaseTrial):
         if name not in self._params:
             self._params[name], self._distributions[name] = value, distribution
         return value
+
+    def __getitem__(self, key: object) -> NoReturn:
+        """Parameters are given where a space is."""
+        raise no_mapping(key)
 
     # --- what it is told
 

@@ -220,3 +220,24 @@ def test_kinds_by_signature(objective: Any, has_space: bool, kind: str) -> None:
 def test_what_cannot_be_called_is_refused(objective: Any, has_space: bool) -> None:
     with pytest.raises(ObjectiveError):
         kind_of(objective, has_space)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_parameters_without_a_space_are_told_in_one_line(
+    workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What names its argument anything else than `params` is only seen when it reads one."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.enable_propagation()
+    asked: dict[str, Any] = {"n_trials": 4, "workers": workers, "storage": tmp_path / "study.db"}
+    try:
+        with pytest.raises(ObjectiveError, match="give the space as the second argument") as found:
+            optimizer.optimize(lambda p: p["x"] ** 2, **asked)
+    finally:
+        optuna.logging.disable_propagation()
+    assert "\n" not in str(found.value)
+    assert "Traceback" not in caplog.text
+    with pytest.raises(ObjectiveError, match="found objective\\(params\\) and no space"):
+        optimizer.optimize(lambda params: params["x"] ** 2, **asked)
+    with pytest.raises(ObjectiveError, match="do not call the argument `trial`"):
+        optimizer.optimize(lambda trial: trial["x"] ** 2, FLOAT, **asked)
