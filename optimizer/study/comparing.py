@@ -16,6 +16,7 @@ from optimizer.study.ending import logger
 from optimizer.study.objectives import call
 from optimizer.study.opening import is_persistent
 from optimizer.study.settings import Settings
+from optimizer.study.views import read_only
 
 
 def compared(study: optuna.Study, settings: Settings, report: RunReport) -> RunReport:
@@ -50,6 +51,7 @@ def _seconds(plain: optuna.Study, settings: Settings) -> list[float]:
     """Wall seconds of each trial of a plain study, without its logging."""
     space = settings.space
     distributions = {} if space is None else space.to_distributions()
+    data = read_only(settings.data)  # as ours had them: kernels are compiled for either kind
     last_s = time.perf_counter()
     seconds: list[float] = []
 
@@ -57,7 +59,7 @@ def _seconds(plain: optuna.Study, settings: Settings) -> list[float]:
         params = {}
         if settings.kind != "trial":
             params = {name: trial._suggest(name, one) for name, one in distributions.items()}
-        return call(settings.objective, settings.kind, trial, params, settings.data or {}, 1.0)
+        return call(settings.objective, settings.kind, trial, params, data, 1.0)
 
     def note(*_: Any) -> None:
         nonlocal last_s

@@ -20,7 +20,8 @@ class Context:
     """The second argument of `objective(params, context)`.
 
     Attributes:
-        data: what `optimize(data=...)` was given; on a part of the data, views of that part.
+        data: what `optimize(data=...)` was given, arrays and tables as read-only views; on a part
+            of the data, views of that part.
         fraction: how much of the data this evaluation is to use, 1.0 for all. Where `data` was
             given, it holds just that part already.
         params: the parameters, as the first argument.

@@ -97,8 +97,9 @@ def optimize(
         storage: None for memory; a path or "sqlite:///..." for a SQLiteStorage there; or an Optuna
             storage. A study of that name is resumed.
         study_name: "default" in a file, where none is given.
-        data: name -> array, table or setting, for `context.data`. Workers share it, read-only;
-            in this process it is what was given, so objectives must not write into it.
+        data: name -> array, table or setting, for `context.data`. Workers share it. Wherever a
+            trial runs, arrays and the numbers in tables are read-only views; in this process other
+            objects are those that were given, and objectives must not write into them.
         direction, directions: as for `optuna.create_study`.
         sampler: IncrementalTPESampler(seed=seed) by default; on an Optuna that it does not know
             well enough TPESampler, which suggests the same.

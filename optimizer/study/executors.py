@@ -19,6 +19,7 @@ from optimizer.study.interrupts import Interrupts
 from optimizer.study.jobs import Job
 from optimizer.study.objectives import Kind, Outcome, call
 from optimizer.study.remote import Assignment, RemoteObjective
+from optimizer.study.views import read_only
 from optimizer.study.waiting import WaitClock
 
 
@@ -120,7 +121,7 @@ class InProcess:
     ) -> None:
         self._objective = objective
         self._kind = kind
-        self._data = data or {}
+        self._data = read_only(data)
         self._waiting: deque[tuple[int, Job]] = deque()
         self.measures = False
 
@@ -202,7 +203,7 @@ class Threads:
     ) -> None:
         self.workers = workers
         self._function = function
-        self._data = data or {}
+        self._data = read_only(data)
         self._tasks: dict[int, _ThreadTask] = {}
         self._given: queue.SimpleQueue[tuple[_ThreadTask, Assignment] | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
