@@ -66,10 +66,12 @@ class Crew:
         workers: how many.
         method: one of `launch.METHODS`.
         memory: the descriptor of `shared.place`, closed by `close`.
+        start_s: seconds for a worker to be ready; inf for no limit.
     """
 
-    def __init__(self, workers: int, method: str, memory: int) -> None:
+    def __init__(self, workers: int, method: str, memory: int, start_s: float = math.inf) -> None:
         self._method = method
+        self._start_s = start_s
         self._memory = memory
         self._scratch = memoryview(bytearray(frames.SCRATCH_BYTES))
         self._by_line: dict[int, Member] = {}
@@ -103,6 +105,7 @@ class Crew:
         birth = self._turn * PLACES + place
         line = self._launch.start(birth)
         member = Member(birth, place, line, frames.Inbox(line, self._scratch))
+        member.deadline_s = time.monotonic() + self._start_s
         self._by_line[line.fileno()] = member
         self.members[birth] = member
         self._poll.register(line.fileno(), select.POLLIN)
@@ -155,6 +158,7 @@ class Crew:
         member.moved_bytes += max(0, member.inbox.filled_bytes - before)
         if frame is not None and frame[0][0] == frames.READY:
             member.ready = True
+            member.deadline_s = math.inf
             self._dead_starts = 0
         return frame
 
@@ -168,6 +172,8 @@ class Crew:
             member = self.members.get(report.birth)
             if member is not None:
                 how = end_of(report)
+                if member.hung and not member.ready:
+                    how = f"by this pool, for it was not ready after {self._start_s:g} s"
                 yield from self._ended(member, how)
                 if not member.ready:
                     self._dead_starts += 1
@@ -227,6 +233,24 @@ class Crew:
             pass  # its end will be told
         member.outgoing = None
         self._poll.modify(member.line.fileno(), select.POLLIN)
+
+    def next_deadline_s(self) -> float:
+        """When the first worker that is not ready will have had its time (monotonic)."""
+        if self._start_s == math.inf:
+            return math.inf
+        late = (each.deadline_s for each in self.members.values() if not each.ready)
+        return min(late, default=math.inf)
+
+    def end_the_late(self) -> None:
+        """Ends the workers that had their time to be ready."""
+        if self._start_s == math.inf:
+            return
+        now_s = time.monotonic()
+        for member in self.members.values():
+            if not member.ready and member.deadline_s <= now_s:
+                member.deadline_s = math.inf
+                member.hung = True
+                self._launch.kill(member.birth)
 
     def kill(self, member: Member) -> None:
         """Ends a worker; look() tells when it is gone."""

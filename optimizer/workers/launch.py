@@ -14,7 +14,7 @@ import weakref
 from dataclasses import dataclass
 
 from optimizer.errors import WorkerError
-from optimizer.workers import starter
+from optimizer.workers import frames, starter
 from optimizer.workers.shared import above_standard
 
 METHODS = ("forkserver", "spawn", "fork")
@@ -74,13 +74,13 @@ class Launch:
         ours, theirs = _pair()
         with theirs, contextlib.suppress(ConnectionError):  # a dead starter is seen by reports()
             order = starter.ORDER.pack(starter.START, birth)
-            socket.send_fds(self._control, [order], [theirs.fileno()], starter_flags())
+            socket.send_fds(self._control, [order], [theirs.fileno()], frames.NO_SIGNAL)
         return ours
 
     def kill(self, birth: int) -> None:
         """Ends a worker and what it started; its `Ended` tells when that is done."""
         with contextlib.suppress(OSError):
-            self._control.sendall(starter.ORDER.pack(starter.KILL, birth), starter_flags())
+            self._control.sendall(starter.ORDER.pack(starter.KILL, birth), frames.NO_SIGNAL)
 
     def reports(self) -> list[Ended]:
         """What the starter told since; waits for nothing.
@@ -140,10 +140,6 @@ def _pair() -> tuple[socket.socket, socket.socket]:
         socket.socket(fileno=above_standard(first)),
         socket.socket(fileno=above_standard(second)),
     )
-
-
-def starter_flags() -> int:
-    return getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 def _opened(control: int, memory: int, fresh: bool) -> subprocess.Popen[bytes]:

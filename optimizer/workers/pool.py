@@ -53,11 +53,14 @@ class WorkerPool:
             objects) lie in memory once, and workers see them read-only, as `task.data`.
         preload: modules that workers need; imported once. Those of the function are found.
         warm_up: called with the data in each worker before its first task. If it raises, so does
-            `wait`. It may take as long as it likes.
+            `wait`. It may take as long as `start_timeout_s` lets it.
         timeout_s: for one attempt of a task, without the wait for replies; then its worker is
             killed. None: without end.
         retries: attempts after the first, where a worker died or hung. Exceptions of the function
             are not retried.
+        start_timeout_s: for a worker to be ready: to be started, to load function and data, and
+            for warm_up. Then it is killed and counts as one that died at its start. None: without
+            end.
         start_method: "forkserver" (the default); "spawn": each worker is a new interpreter that
             imports for itself; "fork": workers are copies of this process.
 
@@ -82,6 +85,7 @@ class WorkerPool:
         warm_up: Callable[[Mapping[str, Any]], None] | None = None,
         timeout_s: float | None = None,
         retries: int = 1,
+        start_timeout_s: float | None = None,
         start_method: str | None = None,
     ) -> None:
         method = start_method or "forkserver"
@@ -91,7 +95,9 @@ class WorkerPool:
                 "expected modules that can be imported; put the pool into a function or below "
                 '`if __name__ == "__main__":`'
             )
-        _check(function, workers, data, warm_up, timeout_s, retries, method)
+        _check(function, workers, data, warm_up, retries, method)
+        limit_s = _seconds("timeout_s", timeout_s)
+        start_s = _seconds("start_timeout_s", start_timeout_s)
         settings = {
             "argv": list(sys.argv),
             "preload": [preload] if isinstance(preload, str) else list(preload),
@@ -110,10 +116,9 @@ class WorkerPool:
             memory, size_bytes = place({**parts, **shared})
             self._meter = Meter(workers, size_bytes)
             try:
-                self._crew = Crew(workers, method, memory)
+                self._crew = Crew(workers, method, memory, start_s)
             except OSError as fault:
                 raise _no_start(fault) from fault
-            limit_s = math.inf if timeout_s is None else timeout_s
             self._traffic = Traffic(self._crew, self._meter, limit_s, retries)
             _open_pools.add(self)
 
@@ -157,7 +162,7 @@ class WorkerPool:
         came and its handler raised nothing.
 
         Raises:
-            WorkerDiedError: workers die at their start, again and again.
+            WorkerDiedError: workers die at their start, or are not ready in time, again and again.
             WorkerError: warm_up raised (its exception is the cause); the function or the data
                 cannot be loaded in workers; the pool is closed. Events that are there already
                 are returned first.
@@ -306,27 +311,32 @@ def _check(
     workers: object,
     data: object,
     warm_up: object,
-    timeout_s: object,
     retries: object,
     method: str,
 ) -> None:
-    def refuse(what: str, found: object, expected: str) -> None:
-        raise WorkerError(f"{what} is {found!r}; expected {expected}; correct it")
-
     if not callable(function):
-        refuse("function", function, "one that takes a payload and a Task")
+        _refuse("function", function, "one that takes a payload and a Task")
     if warm_up is not None and not callable(warm_up):
-        refuse("warm_up", warm_up, "a function that takes the data, or None")
+        _refuse("warm_up", warm_up, "a function that takes the data, or None")
     if data is not None and not isinstance(data, Mapping):
-        refuse("data", data, "a mapping of names to objects, or None")
+        _refuse("data", data, "a mapping of names to objects, or None")
     if type(workers) is not int or not 1 <= workers < PLACES:
-        refuse("workers", workers, f"a whole number from 1 to {PLACES - 1:,}")
+        _refuse("workers", workers, f"a whole number from 1 to {PLACES - 1:,}")
     if type(retries) is not int or retries < 0:
-        refuse("retries", retries, "a whole number, 0 or more")
-    if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s > 0):
-        refuse("timeout_s", timeout_s, "seconds above 0, or None")
+        _refuse("retries", retries, "a whole number, 0 or more")
     if method not in METHODS:
-        refuse("start_method", method, f"one of {', '.join(METHODS)}")
+        _refuse("start_method", method, f"one of {', '.join(METHODS)}")
+
+
+def _seconds(what: str, found: float | None) -> float:
+    """Seconds; inf for None."""
+    if found is not None and not (isinstance(found, int | float) and found > 0):
+        _refuse(what, found, "seconds above 0, or None")
+    return math.inf if found is None else found
+
+
+def _refuse(what: str, found: object, expected: str) -> None:
+    raise WorkerError(f"{what} is {found!r}; expected {expected}; correct it")
 
 
 # A forked copy of this process must not keep the lines to workers open, nor end them.

@@ -90,6 +90,8 @@ def _pickler(target: io.BytesIO, buffers: list[pickle.PickleBuffer]) -> Any:
                 and part.dtype.itemsize
             ):
                 return _parts_of_array(part)
+            if numpy is not None and type(part) is numpy.ma.MaskedArray:
+                return _parts_of_masked(part)
             return super().reducer_override(part)
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -119,6 +121,22 @@ def _array(buffer: Any, dtype: Any, shape: tuple[int, ...], axes: tuple[int, ...
 
     array: Any = np.ndarray(shape, dtype, buffer)
     return array.transpose(axes) if axes else array
+
+
+def _parts_of_masked(array: Any) -> Any:
+    import numpy as np
+
+    mask = None if array.mask is np.ma.nomask else array.mask
+    return _masked, (array.data, mask, array.fill_value, array.hardmask, array._optinfo)
+
+
+def _masked(data: Any, mask: Any, fill_value: Any, hard_mask: bool, more: Any) -> Any:
+    import numpy as np
+
+    given = np.ma.nomask if mask is None else mask
+    array: Any = np.ma.MaskedArray(data, mask=given, fill_value=fill_value, hard_mask=hard_mask)
+    array._optinfo.update(more)
+    return array
 
 
 def _nameless() -> int:

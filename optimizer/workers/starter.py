@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from optimizer.workers import worker
+from optimizer.workers import frames, worker
 from optimizer.workers.shared import Placed
 
 ORDER = struct.Struct("<IQ")  # towards the starter: what, and which birth
@@ -72,6 +72,7 @@ class Starter:
         self._processes: dict[int, int] = {}  # by birth
         self._bell, self._ring = os.pipe()
         self._end_of_parent: int | None = None
+        self._unsent = bytearray()  # reports that the parent has no room for yet
 
     def run(self) -> None:
         """Serves until the parent closes its side or ends."""
@@ -125,11 +126,16 @@ class Starter:
                 poll.register(descriptor, select.POLLIN)
         wait_ms = None if self._end_of_parent is not None else _ASK_AFTER_PARENT_MS
         while os.getppid() == self._parent:
-            ready = {descriptor for descriptor, _ in poll.poll(wait_ms)}
+            wanted = select.POLLIN | (select.POLLOUT if self._unsent else 0)
+            poll.modify(self._control.fileno(), wanted)
+            ready = dict(poll.poll(wait_ms))
             if self._bell in ready:
                 os.read(self._bell, 1 << 12)
                 self._reap()
-            if self._control.fileno() in ready and not self._obey():
+            line = ready.get(self._control.fileno(), 0)
+            if line & select.POLLOUT:
+                self._send()
+            if line & ~select.POLLOUT and not self._obey():
                 return
 
     def _obey(self) -> bool:
@@ -214,8 +220,18 @@ class Starter:
 
     def _report(self, kind: int, birth: int = 0, status: int = 0, text: str = "") -> None:
         body = text.encode(errors="replace")
-        with contextlib.suppress(ConnectionError):
-            self._control.sendall(REPORT.pack(kind, birth, status, len(body)) + body)
+        self._unsent += REPORT.pack(kind, birth, status, len(body)) + body
+        self._send()
+
+    def _send(self) -> None:
+        # Never waits: a parent that sends orders meanwhile would wait for this side to read them.
+        try:
+            while self._unsent:
+                del self._unsent[: self._control.send(self._unsent, frames.AT_ONCE)]
+        except BlockingIOError:
+            pass
+        except ConnectionError:  # the parent is gone: the next read tells
+            self._unsent.clear()
 
     def _end_all(self) -> None:
         for process in self._births:

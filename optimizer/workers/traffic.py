@@ -55,12 +55,15 @@ class Traffic:
                 self._heard(member, *news)
         self._hand_out()
         self._end_the_late()
+        self._crew.end_the_late()
 
     def next_deadline_s(self) -> float:
-        """When the first running task will have had its time, on the monotonic clock."""
-        if self._timeout_s == math.inf:
-            return math.inf
-        return min((member.deadline_s for member in self.running.values()), default=math.inf)
+        """When the first running task, or worker to be, will have had its time (monotonic)."""
+        found_s = self._crew.next_deadline_s()
+        if self._timeout_s != math.inf:
+            for member in self.running.values():
+                found_s = min(found_s, member.deadline_s)
+        return found_s
 
     def reply(self, task: int, body: bytes) -> None:
         """The answer to the oldest open question of a task."""

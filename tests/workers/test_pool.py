@@ -209,6 +209,7 @@ def test_counters_count(pool: WorkerPool) -> None:
         ({"workers": 0}, "workers is 0; expected a whole number from 1 to 65,535"),
         ({"workers": True}, "workers is True"),
         ({"retries": -1}, "retries is -1"),
+        ({"start_timeout_s": 0}, "start_timeout_s is 0; expected seconds above 0"),
         ({"timeout_s": 0}, "timeout_s is 0; expected seconds above 0"),
         ({"timeout_s": float("nan")}, "timeout_s is nan"),
         ({"start_method": "threads"}, "start_method is 'threads'; expected one of forkserver"),

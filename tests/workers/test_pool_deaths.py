@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from worker_counts import alive, descendants, ends, gather, until
 from worker_counts import nothing_is_left as nothing_is_left  # after each test
-from worker_tasks import act, warm_dies, warm_leaves
+from worker_tasks import act, warm_dies, warm_hangs, warm_leaves
 
 from optimizer.errors import TaskTimeoutError, WorkerDiedError, WorkerError
 from optimizer.workers.events import Done, Failed, Message
@@ -151,6 +152,25 @@ def test_workers_that_die_at_their_start_are_given_up(warm_up: Any, how: str) ->
         assert pool.counters.started <= 7
         with pytest.raises(WorkerDiedError, match="5 workers in a row"):
             pool.wait(0)
+
+
+def test_workers_that_are_never_ready_are_given_up() -> None:
+    with WorkerPool(act, workers=2, warm_up=warm_hangs, start_timeout_s=0.3) as pool:
+        pool.submit(0, ("double", 1))
+        with pytest.raises(WorkerDiedError, match=r"^5 workers .* not ready after 0\.3 s"):
+            gather(pool, 1)
+        assert pool.counters.timed_out >= 4
+        assert pool.counters.died == 0
+
+
+def test_a_worker_that_was_ready_in_time_may_take_its_time() -> None:
+    with WorkerPool(act, workers=2, start_timeout_s=30.0, timeout_s=30.0) as pool:
+        events = ends(pool, [("nap", 0.3), ("nap", 0.3), ("double", 2)])
+        assert [type(event) for event in events] == [Done] * 3
+        deadlines = {member.deadline_s for member in pool._crew.members.values()}
+        assert pool._crew.next_deadline_s() == math.inf
+        assert min(deadlines) > time.monotonic()
+        assert pool.counters.timed_out == 0
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])

@@ -66,6 +66,42 @@ def test_arrays_of_objects_travel_as_copies() -> None:
     assert through(ref).tolist() == ref.tolist()
 
 
+MASKED: dict[str, Any] = {
+    "some": np.ma.MaskedArray(np.arange(1000.0), mask=np.arange(1000) % 3 == 0, fill_value=-1.0),
+    "none": np.ma.MaskedArray(np.arange(1000.0)),
+    "hard": np.ma.MaskedArray([1, 2, 3], mask=[False, True, False], hard_mask=True),
+    "turned": np.ma.MaskedArray(np.arange(6).reshape(2, 3), mask=np.eye(2, 3, dtype=bool)).T,
+    "records": np.ma.MaskedArray([(1, 2.0)], mask=[(True, False)], dtype="i2,f8"),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_masked_array_comes_back_with_its_mask(name: str) -> None:
+    ref = MASKED[name]
+    comp = through(ref)
+    assert type(comp) is np.ma.MaskedArray
+    assert comp.dtype == ref.dtype
+    assert comp.data.tobytes() == ref.data.tobytes()
+    assert np.ma.getmaskarray(comp).tobytes() == np.ma.getmaskarray(ref).tobytes()
+    assert comp.fill_value == ref.fill_value
+    assert comp.hardmask == ref.hardmask
+    assert (comp.mask is np.ma.nomask) == (ref.mask is np.ma.nomask)
+    parts: list[Any] = [comp.data]  # those lie in the shared memory
+    if comp.mask is not np.ma.nomask and name != "records":  # whose mask numpy copies
+        parts.append(comp.mask)
+    for part in parts:
+        assert not part.flags.writeable
+        assert not part.flags.owndata
+
+
+def test_a_masked_array_lies_beside_the_pickle() -> None:
+    descriptor, _ = place({("data", "x"): MASKED["some"]})
+    (_, length), spans = Placed(descriptor)._index["data", "x"]
+    os.close(descriptor)
+    assert length < 2_000
+    assert [size for _, size in spans] == [8_000, 1_000]
+
+
 def test_a_memory_map_is_an_array_there(tmp_path: Any) -> None:
     ref = np.memmap(tmp_path / "prices", dtype="f8", mode="w+", shape=(100,))
     ref[:] = np.arange(100)

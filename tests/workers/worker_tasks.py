@@ -260,5 +260,9 @@ def warm_dies(data: Mapping[str, Any]) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def warm_hangs(data: Mapping[str, Any]) -> None:
+    time.sleep(600)
+
+
 def warm_leaves(data: Mapping[str, Any]) -> None:
     os._exit(7)
