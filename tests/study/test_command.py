@@ -17,7 +17,7 @@ import optimizer
 from optimizer import SQLiteStorage
 from optimizer import __main__ as command_line
 from optimizer.report import page
-from optimizer.study import command, failures
+from optimizer.study import command
 
 ROOT = Path(optimizer.__file__).parents[1]
 BOWL = """
@@ -249,23 +249,6 @@ def test_files_that_cannot_be_used(tmp_path: Path, capsys: Captured) -> None:
     assert Path(script).read_text() == BOWL
 
 
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        *(("--trials", value) for value in ("0", "-3", "many", "1.5")),
-        *(("--workers", value) for value in ("0", "two")),
-        *(("--timeout", value) for value in ("0", "nan", "inf", "soon")),
-        ("--seed", "-1"),
-    ],
-)
-def test_numbers_that_make_no_sense(option: str, value: str, capsys: Captured) -> None:
-    with pytest.raises(SystemExit) as ended:
-        command_line.main(["run", "study.py", f"{option}={value}"])
-    assert ended.value.code == command.USAGE
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert f"argument {option}: found '{value}', expected " in last
-
-
 def test_a_defect_of_ours_keeps_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,24 +258,6 @@ def test_a_defect_of_ours_keeps_its_traceback(
     monkeypatch.setattr(command, "_optimize", broken)
     with pytest.raises(RuntimeError, match="ours"):
         main("run", written(tmp_path, BOWL))
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("ValueError: x", "ValueError: x"),
-        (
-            'Traceback:\n  File "/a/b.py", line 3, in f\n    g()\nKeyError: 1',
-            "KeyError: 1 (b.py, line 3)",
-        ),
-        (
-            'Traceback:\n  File "/a/s.py", line 3, in f\n  File "/c.py", line 9\nE: one\ntwo\n',
-            "E: one two (s.py, line 3)",
-        ),
-    ],
-)  # fmt: skip
-def test_a_traceback_in_a_line(text: str, line: str) -> None:
-    assert failures.in_a_line(text, "/a/s.py") == line
 
 
 # --- reports
@@ -391,21 +356,3 @@ def test_ctrl_c_without_a_storage(
     out, err = capsys.readouterr()
     assert out.startswith("best value 1")
     assert err.endswith("interrupted; nothing is stored; --storage FILE keeps a study\n")
-
-
-def test_help() -> None:
-    for name in ("demo", "run"):
-        process = start(name, "--help")
-        out, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        for part in ("exit codes:", "130", "--storage FILE", "--html FILE"):
-            assert part in out
-
-
-def test_the_command_line_loads_nothing_heavy() -> None:
-    code = (
-        "import sys; from optimizer import __main__; __main__._parser();"
-        "print([m for m in ('numpy', 'numba', 'pandas', 'optuna', 'plotly') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.stdout.strip(), done.stderr) == ("[]", "")
