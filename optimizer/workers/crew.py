@@ -71,7 +71,7 @@ class Crew:
 
     def __init__(self, workers: int, method: str, memory: int, start_s: float = math.inf) -> None:
         self._method = method
-        self._start_s = start_s
+        self.start_s = start_s
         self._memory = memory
         self._scratch = memoryview(bytearray(frames.SCRATCH_BYTES))
         self._by_line: dict[int, Member] = {}
@@ -105,7 +105,7 @@ class Crew:
         birth = self._turn * PLACES + place
         line = self._launch.start(birth)
         member = Member(birth, place, line, frames.Inbox(line, self._scratch))
-        member.deadline_s = time.monotonic() + self._start_s
+        member.deadline_s = time.monotonic() + self.start_s
         self._by_line[line.fileno()] = member
         self.members[birth] = member
         self._poll.register(line.fileno(), select.POLLIN)
@@ -173,7 +173,7 @@ class Crew:
             if member is not None:
                 how = end_of(report)
                 if member.hung and not member.ready:
-                    how = f"by this pool, for it was not ready after {self._start_s:g} s"
+                    how = f"by this pool, for it was not ready after {self.start_s:g} s"
                 yield from self._ended(member, how)
                 if not member.ready:
                     self._dead_starts += 1
@@ -236,15 +236,11 @@ class Crew:
 
     def next_deadline_s(self) -> float:
         """When the first worker that is not ready will have had its time (monotonic)."""
-        if self._start_s == math.inf:
-            return math.inf
         late = (each.deadline_s for each in self.members.values() if not each.ready)
         return min(late, default=math.inf)
 
     def end_the_late(self) -> None:
         """Ends the workers that had their time to be ready."""
-        if self._start_s == math.inf:
-            return
         now_s = time.monotonic()
         for member in self.members.values():
             if not member.ready and member.deadline_s <= now_s:

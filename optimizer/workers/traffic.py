@@ -30,6 +30,7 @@ class Traffic:
         self._meter = meter
         self._timeout_s = timeout_s
         self._retries = retries
+        self._limits = timeout_s != math.inf or crew.start_s != math.inf
         self._queue: deque[Flight] = deque()
         self._free: deque[Member] = deque()
         self.flights: dict[int, Flight] = {}
@@ -55,15 +56,13 @@ class Traffic:
                 self._heard(member, *news)
         self._hand_out()
         self._end_the_late()
-        self._crew.end_the_late()
 
     def next_deadline_s(self) -> float:
         """When the first running task, or worker to be, will have had its time (monotonic)."""
-        found_s = self._crew.next_deadline_s()
-        if self._timeout_s != math.inf:
-            for member in self.running.values():
-                found_s = min(found_s, member.deadline_s)
-        return found_s
+        if not self._limits:
+            return math.inf
+        running_s = min((member.deadline_s for member in self.running.values()), default=math.inf)
+        return min(running_s, self._crew.next_deadline_s())
 
     def reply(self, task: int, body: bytes) -> None:
         """The answer to the oldest open question of a task."""
@@ -197,8 +196,9 @@ class Traffic:
             self._hand_out()
 
     def _end_the_late(self) -> None:
-        if self._timeout_s == math.inf:
+        if not self._limits:
             return
+        self._crew.end_the_late()
         now_s = time.monotonic()
         for member in self.running.values():
             if member.deadline_s > now_s:
