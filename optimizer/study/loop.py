@@ -105,7 +105,9 @@ class Loop:
         while True:
             interrupts.check()
             while self._may_start():
-                self._begin(interrupts, promotes=self._limits.is_keeping_back)
+                promotes = self._limits.is_keeping_back
+                self._limits.start()
+                self._placing.begin(interrupts, promotes=promotes)
             if not underway.running and not underway.awaited:
                 if self._is_over():
                     break
@@ -113,23 +115,22 @@ class Loop:
             self._turn(interrupts)
         self._promote_one(interrupts)
 
-    def _begin(self, interrupts: Interrupts, *, promotes: bool) -> None:
-        self._limits.start()
-        self._placing.begin(interrupts, promotes=promotes)
-
     def _turn(self, interrupts: Interrupts) -> None:
         for event in self._wait(interrupts):
             self._handling.handle(event)
-        self._placing.place_again()
-        self._show()
+        if self._underway.awaited:
+            self._placing.place_again()
+        if self._progress is not None:
+            self._show(self._progress)
 
     def _wait(self, interrupts: Interrupts) -> list[Event]:
         timeout_s = GLANCE_S if self._progress is not None else None
         if self._underway.awaited:
             timeout_s = BUSY_PAUSE_S
         started_s = time.perf_counter()
-        events = self.executor.wait(timeout_s, interrupts)
-        if self.executor.where != "in-process":
+        executor = self._underway.executor
+        events = executor.wait(timeout_s, interrupts)
+        if executor.where != "in-process":
             self._tally.add("idle", time.perf_counter() - started_s)
         return events
 
@@ -144,12 +145,12 @@ class Loop:
         return self._limits.left is None and self._serves and self._points.is_exhausted
 
     def _may_start(self) -> bool:
-        executor, underway = self.executor, self._underway
+        underway = self._underway
         busy = len(underway.running)
-        if busy >= executor.workers + self._ahead():
+        if busy >= underway.executor.workers + self._ahead(underway.executor):
             return False
         # Trials that wait for others fill no worker; there are never many of them.
-        if underway.followers + len(underway.awaited) > executor.workers:
+        if underway.followers + len(underway.awaited) > underway.executor.workers:
             return False
         chooser = self._handling.chooser
         if chooser is not None and not chooser.may_start(busy):
@@ -157,9 +158,9 @@ class Loop:
             return False
         return not self._is_over()
 
-    def _ahead(self) -> int:
+    def _ahead(self, executor: Executor) -> int:
         """Trials drawn ahead of a free worker, where drawing is no trifle beside evaluating."""
-        if self.executor.where == "in-process" or self.executor.workers == 1:
+        if executor.where == "in-process" or executor.workers == 1:
             return 0
         return self._teller.is_drawing_slow()
 
@@ -184,24 +185,24 @@ class Loop:
             return
         if self._limits.left == 0:
             return
-        self._begin(interrupts, promotes=True)
+        self._limits.start()
+        self._placing.begin(interrupts, promotes=True)
         while underway.running or underway.awaited:
             self._turn(interrupts)
 
-    def _show(self) -> None:
-        if self._progress is not None:
-            self._progress.show(
-                self._tally.trials,
-                self._teller.best,
-                self._tally.served,
-                len(self._underway.running),
-                self.executor.workers,
-            )
+    def _show(self, line: ProgressLine) -> None:
+        line.show(
+            self._tally.trials,
+            self._teller.best,
+            self._tally.served,
+            len(self._underway.running),
+            self.executor.workers,
+        )
 
     def _close(self) -> None:
         self._study._thread_local.in_optimize_loop = False
         if self._progress is not None:
-            self._show()
+            self._show(self._progress)
             self._progress.end()
         self.executor.close()
         self._tally.add("transport", self.executor.figures().transport_s)
