@@ -228,19 +228,19 @@ class Run:
 
     def _executor(self, limit: int | None) -> tuple[Executor, Chooser | None]:
         settings = self._settings
-        here = InProcess(settings.objective, settings.kind, settings.data)
         if settings.workers == "auto":
             workers = usable_cores()
             if self._config is not None:
                 workers = self._config.workers(workers)
             if settings.trial_timeout_s is None:
+                here = InProcess(settings.objective, settings.kind, settings.data)
                 here.measures = True
                 return here, Chooser(max(1, workers), self._make)
         else:
             workers = settings.workers
             if workers == 1 and settings.trial_timeout_s is None:
                 self._chosen = Choice("in-process", "")
-                return here, None
+                return InProcess(settings.objective, settings.kind, settings.data), None
         if settings.threads and settings.trial_timeout_s is None:
             return self._started(Choice("threads", "as the mode asks"), workers, limit), None
         return self._started(Choice("processes", ""), workers, limit), None
