@@ -53,11 +53,11 @@ class KnownPoints:
         self, space: SearchSpace | None, since: int = 0, ttl_s: float | None = None
     ) -> None:
         self.space = space
-        # As plain numbers, for there is one of each for every trial: the n-th point has a trial's
-        # number, and its values from n times as many as a trial has.
+        # Plain numbers, one row after the other, for there is one for every trial: the trial's own,
+        # then its values. A point has the place where its row begins.
         self._points: dict[Signature, int] = {}
-        self._numbers = array("q")
-        self._values = array("d")
+        self._rows = array("d")
+        self._width = self._end = 0  # of a row; of them all
         self._since = since
         self._oldest = None
         if ttl_s is not None:
@@ -79,15 +79,17 @@ class KnownPoints:
         place = self._points.get(signature)
         if place is None:
             return None
-        width = len(self._values) // len(self._numbers)
-        return self._numbers[place], tuple(self._values[place * width : (place + 1) * width])
+        number, *values = self._rows[place : place + self._width]
+        return int(number), tuple(values)
 
     def add(self, signature: Signature | None, number: int, values: Iterable[float]) -> None:
         """A trial got its value, or as many as all others; the first one at a point stays."""
         if signature is not None and signature not in self._points:
-            self._points[signature] = len(self._numbers)
-            self._numbers.append(number)
-            self._values.extend(values)
+            row = (number, *values)
+            self._width = self._width or len(row)
+            self._points[signature] = self._end
+            self._rows.extend(row)
+            self._end += self._width
 
     def started(self, number: int) -> None:
         """A trial of this run's own was started: there is no need to look at it."""
