@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     )
     from optimizer.study.context import Context as Context
     from optimizer.study.engine import optimize as optimize
+    from optimizer.study.kept import Workers as Workers
     from optimizer.study.result import Result as Result
     from optimizer.sweep import HeatMap as HeatMap
     from optimizer.sweep import SweepInterrupted as SweepInterrupted
@@ -120,6 +121,7 @@ _ROOMS = {
     "Trial": "optimizer.protocols",
     "TrialRecords": "optimizer.stores.records",
     "WorkerPool": "optimizer.workers.pool",
+    "Workers": "optimizer.study.kept",
     "atr": "optimizer.backtest.features",
     "cap": "optimizer.sampling.enumeration",
     "create_efficiency_optimizer": "optimizer.study.asynchronous",

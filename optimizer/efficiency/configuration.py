@@ -13,7 +13,7 @@ from optimizer.efficiency.subsampling import Subsampling
 from optimizer.errors import EfficiencyError
 
 if TYPE_CHECKING:
-    from optimizer.efficiency.threshold_pruner import ThresholdPruner
+    from optuna.pruners import BasePruner
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,12 @@ class EfficiencyConfig:
         """How long an evaluation counts, in seconds; None: for ever."""
         return None if self.cache_ttl_hours is None else self.cache_ttl_hours * 3600.0
 
-    def pruner(self) -> ThresholdPruner | None:
-        """A new pruner; None: nothing is stopped. Imports optuna."""
+    def pruner(self) -> BasePruner:
+        """A new pruner; one that stops nothing where that is asked for. Imports optuna."""
         if not self.enable_aggressive_pruning:
-            return None
+            from optuna.pruners import NopPruner  # Optuna's default would stop trials
+
+            return NopPruner()
         from optimizer.efficiency.threshold_pruner import ThresholdPruner
 
         return ThresholdPruner(self.pruning_threshold, self.min_trials_before_pruning)

@@ -30,8 +30,8 @@ def is_hopeless(
     where numerator and denominator are negative together when minimizing. The ratio is 1 for the
     best and 0 for a typical trial, does not change when the objective is shifted or scaled, and
     the worst trial has no say in it, so one wild loss does not save the others. A threshold of 0
-    stops what is worse than the median, 1 what is worse than the best; a negative one stops less,
-    -1 what is as far below the median as the best is above it.
+    stops what is worse than a typical trial, 1 what is worse than the best; a negative one stops
+    less, -1 what is as far below it as the best is above.
 
     Nobody is stopped before `min_trials` others have a number to be compared with, nor where
     nothing tells how far is far: at least half of the others equal the best, or the distance is
@@ -40,7 +40,8 @@ def is_hopeless(
 
     Args:
         value: what the trial has reached.
-        others: what the others had at the same step or on the same part of the data.
+        others: what the others had at the same step or on the same part of the data, in the
+            order of their trials.
         direction: "minimize" or "maximize".
         threshold: ratio, at most 1.
         min_trials: how many others there must be, at least 1.
@@ -61,7 +62,8 @@ def is_hopeless(
         return False
     if math.isnan(value):
         return True
-    best, typical = max(known), statistics.median(known)
+    best = max(known)
+    typical = min(statistics.median(known), statistics.median(known[:min_trials]))
     spread = best - typical
     if not math.isfinite(spread) or spread <= 0.0:
         return False

@@ -9,23 +9,31 @@ from typing import Any
 
 from optimizer.errors import EfficiencyError
 
+FRACTION = "optimizer:fraction"
+"""User attribute of a trial: the part of the data that it was last evaluated on, if on any."""
 FIRST_TRIALS, EARLY_TRIALS = 20, 50
 """Below these trial numbers the first and the second level apply; the guide's own."""
-PROMISING_RATIO = 1 / 3
-"""The part of a level that goes on to the next, as in successive halving with a factor of 3."""
+TRIALS = 100
+"""The guide's number of trials, where a study has none."""
+PROMISING_RATIO = 1 / 5
+"""The part of the trials that were seen on a part of the data that earns all of them, at most."""
+RECENT_TRIALS = 30
+"""With how many values a value is compared, the last ones: a guided search gets better, so that
+among all values nearly every late one would be promising."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subsampling:
     """How much of the data a trial is given; immutable, pure.
 
-    There are up to three levels: `first_fraction`, twice that, and all data. By number, trials
-    below 20 get the first, trials below 50 the second, later ones all data. Adaptive, every trial
-    begins at the first level, whatever its number, and is evaluated again on the next one as long
-    as it is promising, up to all data (asynchronous successive halving).
+    By number, as the guide has it, trials below 20 get `first_fraction`, trials below 50 twice
+    that, later ones all data. Adaptive, as large a part of the trials as of the data, the first
+    ones, gets all data: without values on all data a sampler learns what is good on a part, and a
+    search that began so does not come back from it. Each later trial begins on `first_fraction`,
+    and a promising one is evaluated again on all: one step of asynchronous successive halving,
+    with a bound on how many take it. A step between would cost each of them an evaluation more.
 
-    A value on a part of the data must never count as the study's best; `levels` ends with 1.0 so
-    that a promising trial always has a value on all data in the end.
+    A value on a part of the data must never count as the study's best.
 
     Args:
         first_fraction: of the rows, above 0 and at most 1.
@@ -38,8 +46,8 @@ class Subsampling:
         >>> guide = Subsampling(0.3, adaptive=False)
         >>> [guide.fraction(number) for number in (0, 19, 20, 49, 50)]
         [0.3, 0.3, 0.6, 0.6, 1.0]
-        >>> Subsampling(0.3).fraction(50), Subsampling(0.3).next_fraction(0.3)
-        (0.3, 0.6)
+        >>> [Subsampling(0.3).fraction(number, 50) for number in (0, 14, 15, 49)]
+        [1.0, 1.0, 0.3, 0.3]
     """
 
     first_fraction: float = 0.3
@@ -48,37 +56,35 @@ class Subsampling:
     def __post_init__(self) -> None:
         _check_fraction(self.first_fraction)
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """The fractions in use, increasing; the last is 1.0."""
-        first = float(self.first_fraction)
-        return tuple(sorted({first, min(2.0 * first, 1.0), 1.0}))
-
-    def fraction(self, number: int, *, promising: bool = False) -> float:
+    def fraction(
+        self, number: int, n_trials: int | None = None, *, promising: bool = False
+    ) -> float:
         """How much of the data the trial of this number gets at first; 1.0 is all.
 
-        A promising one (a point of a warm start, say) gets all data at once.
+        Of so many trials: `n_trials`, or the guide's 100 where nobody said. A promising one (a
+        point of a warm start, say) gets all data at once.
         """
         if promising or (not self.adaptive and number >= EARLY_TRIALS):
             return 1.0
         first = float(self.first_fraction)
-        return first if self.adaptive or number < FIRST_TRIALS else min(2.0 * first, 1.0)
+        if self.adaptive:
+            return 1.0 if number < round(first * (n_trials or TRIALS)) else first
+        return first if number < FIRST_TRIALS else min(2.0 * first, 1.0)
 
-    def next_fraction(self, fraction: float) -> float:
-        """The level above a fraction; 1.0 after the last."""
-        return next((level for level in self.levels if level > fraction), 1.0)
+    def is_promising(
+        self, value: float, others: Sequence[float], direction: str, earned: int = 0
+    ) -> bool:
+        """Whether a value earns all data, given the values of other trials on the same part.
 
-    def is_promising(self, value: float, others: Sequence[float], direction: str) -> bool:
-        """Whether a value earns more data, given the values of other trials on the same part.
-
-        It does while fewer than a third of all values of that part, itself included, are better;
-        so the first one does, and a study has a value on all data from its first trial on. NaN
-        never does, and is worse than any number. Cost: one pass over `others`.
+        It does while fewer than a fifth of the last 30 values, itself included, are better, and
+        fewer than a fifth of all have earned them. The first one does. NaN never does, and is
+        worse than any number. Cost: constant.
 
         Args:
             value: of the trial, on its part of the data.
-            others: those of the other trials on the same part, in any order.
+            others: those of the other trials on the same part, in the order of their ends.
             direction: "minimize" or "maximize".
+            earned: how many of the others earned all data.
 
         Raises:
             EfficiencyError: another direction.
@@ -86,8 +92,11 @@ class Subsampling:
         sign = sign_of(direction)
         if math.isnan(value):
             return False
-        better = sum(1 for other in others if sign * other > sign * value)
-        return better < max(1.0, PROMISING_RATIO * (len(others) + 1))
+        if earned >= max(1.0, PROMISING_RATIO * (len(others) + 1)):
+            return False
+        recent = others[-RECENT_TRIALS:]
+        better = sum(1 for other in recent if sign * other > sign * value)
+        return better < max(1.0, PROMISING_RATIO * (len(recent) + 1))
 
 
 def rows(n: int, fraction: float) -> slice:
@@ -143,6 +152,11 @@ def part(data: Mapping[str, Any], fraction: float) -> Mapping[str, Any]:
     n = max(_lengths(data), default=0)
     block = rows(n, fraction)
     return {name: _cut(item, n, block) for name, item in data.items()}
+
+
+def step_of(fraction: float) -> int:
+    """The step at which a trial that was only seen on a part reports its value: per cent."""
+    return round(100 * fraction)
 
 
 def sign_of(direction: str) -> int:

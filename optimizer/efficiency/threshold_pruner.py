@@ -10,6 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.efficiency.pruning import check_pruning, is_hopeless
+from optimizer.efficiency.subsampling import FRACTION, step_of
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -20,8 +21,10 @@ class ThresholdPruner(BasePruner):
     Compared are values of the same step: what the trial reported last, with what each other
     trial, complete or pruned, had reported by then. Pruned trials count with the last value they
     had; were they left out, a typical trial would be one of those that survived, and the bar would
-    rise with every trial that is stopped. `is_hopeless` says what happens with negative values,
-    both directions, NaN, and trials that are all alike.
+    rise with every trial that is stopped. A trial of `optimizer.optimize` that was only seen on a
+    part of the data does not count: the step of its value is none of the objective's.
+    `is_hopeless` says what happens with negative values, both directions, NaN, and trials that are
+    all alike.
 
     Cost: at each question a pass over the finished trials, and a sort. Pickles.
 
@@ -47,7 +50,7 @@ class ThresholdPruner(BasePruner):
         if step is None:
             return False
         finished = study.get_trials(deepcopy=False, states=_FINISHED)
-        reached = (_by(step, other.intermediate_values) for other in finished)
+        reached = (_by(step, one.intermediate_values) for one in finished if not _is_part(one))
         return is_hopeless(
             trial.intermediate_values[step],
             [value for value in reached if value is not None],
@@ -67,3 +70,9 @@ def _by(step: int, reported: Mapping[int, float]) -> float | None:
     steps = sorted(reported)
     place = bisect.bisect(steps, step)
     return reported[steps[place - 1]] if place else None
+
+
+def _is_part(trial: FrozenTrial) -> bool:
+    """Whether it ended with its value on a part of the data."""
+    fraction = trial.user_attrs.get(FRACTION)
+    return fraction is not None and [*trial.intermediate_values] == [step_of(fraction)]

@@ -9,6 +9,7 @@ from typing import Any
 from optimizer._parameters import shown
 from optimizer.errors import StudyArgumentError
 from optimizer.space import SearchSpace
+from optimizer.study.kept import Workers
 
 DUPLICATES = ("serve", "resample", "evaluate")
 
@@ -61,12 +62,12 @@ def read_seconds(what: str, found: Any, *, positive: bool) -> float | None:
 
 
 def read_workers(found: Any) -> Any:
-    """A number of workers, "auto", or None."""
-    if found is None or found == "auto":
+    """A number of workers, "auto", Workers, or None."""
+    if found is None or found == "auto" or isinstance(found, Workers):
         return found
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise StudyArgumentError(
-            f"workers is {shown(found)}, expected an integer of at least 1, or 'auto'."
+            f"workers is {shown(found)}, expected an integer of at least 1, 'auto', or Workers."
         )
     return found
 

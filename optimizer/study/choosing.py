@@ -37,6 +37,7 @@ def choose(
     *,
     workers: int,
     left: float,
+    start_s: float = POOL_START_S,
 ) -> Choice:
     """Where trials run best.
 
@@ -46,6 +47,7 @@ def choose(
         own_s: what the loop itself takes for a trial.
         workers: how many there may be.
         left: trials that are left; infinite where nobody knows.
+        start_s: what starting processes takes; 0 where they stay for later studies.
     """
     measured = f"an evaluation takes {seconds * 1e3:.3g} ms, and waits for {waits_ratio:.0%} of it"
     if workers == 1:
@@ -58,7 +60,7 @@ def choose(
     there_s = max(seconds / workers, own_s + TRANSPORT_S)
     if here_s < LEAST_GAIN * there_s:
         return Choice("in-process", f"{measured}: too short to be worth the way to a worker")
-    if left * (here_s - there_s) < POOL_START_S:
+    if left * (here_s - there_s) < start_s:
         return Choice("in-process", f"{measured}: too few are left to be worth starting workers")
     return Choice("processes", f"{measured}: it computes for long enough")
 
@@ -69,11 +71,18 @@ class Chooser:
     Args:
         workers: how many there may be.
         make: makes the executor of a choice; None to stay here.
+        start_s: what starting processes takes.
     """
 
-    def __init__(self, workers: int, make: Callable[[Choice], Executor | None]) -> None:
+    def __init__(
+        self,
+        workers: int,
+        make: Callable[[Choice], Executor | None],
+        start_s: float = POOL_START_S,
+    ) -> None:
         self._workers = workers
         self._make = make
+        self._start_s = start_s
         self._seconds: list[float] = []
         self._waited_s: list[float] = []
         self._own_s = 0.0
@@ -101,4 +110,9 @@ class Chooser:
         if left_s is not None and seconds > 0.0:
             expected = min(expected, left_s / seconds)
         ratio = min(1.0, waited_s / wall_s) if wall_s > 0.0 else 0.0
-        return self._make(choose(seconds, ratio, own_s, workers=self._workers, left=expected))
+        return self._make(
+            choose(
+                seconds, ratio, own_s,
+                workers=self._workers, left=expected, start_s=self._start_s,
+            )
+        )  # fmt: skip

@@ -9,6 +9,7 @@ import optuna
 from optuna.study._tell import _tell_with_warning
 from optuna.trial import TrialState
 
+from optimizer.efficiency.subsampling import step_of
 from optimizer.study.duplicates import SERVED_OF, VALUE, Values
 from optimizer.study.fidelity import FRACTION, PARTIAL
 from optimizer.study.jobs import Job
@@ -33,7 +34,6 @@ class Ending:
     def __init__(self, study: optuna.Study, *, quiet: bool) -> None:
         self._study = study
         self._logs = not quiet
-        self._directions = len(study.directions)
 
     def complete(self, job: Job, values: Values) -> None:
         """Tell its values."""
@@ -56,8 +56,7 @@ class Ending:
         """Tell that it was evaluated on a part of the data only."""
         assert job.partial is not None  # else it would be complete
         fraction, value = job.partial
-        if not job.trial.reported and self._directions == 1:
-            job.trial.report(value, round(100 * fraction))
+        job.trial.report(value, step_of(fraction))
         job.trial.set_user_attr(FRACTION, fraction)
         job.trial.set_user_attr(PARTIAL, value)
         self._tell(job, TrialState.PRUNED)

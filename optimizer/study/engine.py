@@ -10,6 +10,7 @@ from optimizer.efficiency import EfficiencyConfig, config_of
 from optimizer.errors import StudyInterrupted
 from optimizer.report import RunReport
 from optimizer.study import arguments as read
+from optimizer.study.kept import Workers
 from optimizer.study.objectives import kind_of
 from optimizer.study.opening import open_study
 from optimizer.study.result import Result
@@ -30,7 +31,7 @@ def optimize(
     n_trials: int | None = None,
     timeout: float | None = None,
     mode: str | EfficiencyConfig | None = None,
-    workers: int | Literal["auto"] | None = None,
+    workers: int | Literal["auto"] | Workers | None = None,
     storage: str | os.PathLike[str] | optuna.storages.BaseStorage | None = None,
     study_name: str | None = None,
     data: Mapping[str, Any] | None = None,
@@ -92,8 +93,9 @@ def optimize(
         timeout: seconds after which no trial is started any more.
         mode: "fast", "balanced", "thorough" or an EfficiencyConfig; None for none of its measures.
         workers: how many processes evaluate; 1: this one does. "auto": this process, threads or
-            processes, by what the first trials took. None: 1, or "auto" with a mode. With
-            `trial_timeout_s` at least one process.
+            processes, by what the first trials took. `Workers`: the same, and processes stay for
+            the next study. None: 1, or "auto" with a mode. With `trial_timeout_s` at least one
+            process.
         storage: None for memory; a path or "sqlite:///..." for a SQLiteStorage there; or an Optuna
             storage. A study of that name is resumed.
         study_name: "default" in a file, where none is given.
@@ -147,6 +149,8 @@ def optimize(
     if workers is None:
         parallel = config is not None and config.enable_parallel_processing
         workers = "auto" if parallel else 1
+    asked = read.read_workers(workers)
+    kept = asked if isinstance(asked, Workers) else None
     settings = Settings(
         objective=objective,
         kind=kind_of(objective, known_space is not None),
@@ -154,7 +158,7 @@ def optimize(
         n_trials=read.read_count("n_trials", n_trials, 0, none=True),
         timeout_s=read.read_seconds("timeout", timeout, positive=False),
         config=config,
-        workers=read.read_workers(workers),
+        workers="auto" if kept is not None else asked,
         data=read.read_data(data),
         callbacks=read.read_callbacks(callbacks),
         catch=read.read_catch(catch),
@@ -167,6 +171,7 @@ def optimize(
         progress=read.read_choice("progress", progress, (None, True, False)),
         compare=read.read_count("compare", compare, 0),
         version=version,
+        kept=kept,
     )
     opened = open_study(
         study=study,

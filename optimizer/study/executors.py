@@ -144,11 +144,12 @@ class InProcess:
         data = self._data
         if job.fraction < 1.0 and data:
             data = part(data, job.fraction)
+        trial = job.part or job.trial
         clock = WaitClock() if self.measures else None
         started_s, cpu_s = time.perf_counter(), time.thread_time()
         try:
             with interrupts.welcome():
-                value = call(self._objective, self._kind, job.trial, job.params, data, job.fraction)
+                value = call(self._objective, self._kind, trial, job.params, data, job.fraction)
             outcome = Outcome(value)
         except optuna.TrialPruned as pruned:
             outcome = Outcome(None, str(pruned))

@@ -8,6 +8,7 @@ from typing import Any
 
 from optimizer.protocols import Claim, Signature
 from optimizer.study.drawing import LateTrial
+from optimizer.study.parts import PartTrial
 from optimizer.study.remote import Assignment
 
 
@@ -20,6 +21,7 @@ class Job:
         params: what was drawn, recorded or not; empty where nothing could be drawn ahead.
         signature: of the parameters; None where there are none, or no form for them.
         fraction: how much of the data its present evaluation uses.
+        part: stands in for the trial while it is evaluated on a part of the data.
         partial: fraction and value of an evaluation on a part of the data, if there was one.
         claim: the right to evaluate, where other processes were asked.
         flight: the signature under which it is evaluated, for others to follow.
@@ -34,6 +36,7 @@ class Job:
     params: Mapping[str, Any] = field(default_factory=dict)
     signature: Signature | None = None
     fraction: float = 1.0
+    part: PartTrial | None = None
     partial: tuple[float, float] | None = None
     claim: Claim | None = None
     flight: Signature | None = None

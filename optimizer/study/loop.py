@@ -108,6 +108,7 @@ class Loop:
                 promotes = self._limits.is_keeping_back
                 self._limits.start()
                 self._placing.begin(interrupts, promotes=promotes)
+                self._teller.call_back()
             if not underway.running and not underway.awaited:
                 if self._is_over():
                     break
@@ -118,8 +119,10 @@ class Loop:
     def _turn(self, interrupts: Interrupts) -> None:
         for event in self._wait(interrupts):
             self._handling.handle(event)
+        self._teller.call_back()
         if self._underway.awaited:
             self._placing.place_again()
+            self._teller.call_back()
         if self._progress is not None:
             self._show(self._progress)
 

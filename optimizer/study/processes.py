@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from optimizer.errors import TaskTimeoutError, WorkerDiedError
 from optimizer.study.executors import Asked, Event, Figures, Raised, Returned
 from optimizer.study.interrupts import Interrupts
 from optimizer.study.jobs import Job
+from optimizer.study.kept import Workers
 from optimizer.study.remote import RemoteObjective
 from optimizer.workers.events import Done, Failed, Message
 from optimizer.workers.pool import WorkerPool
@@ -16,13 +18,23 @@ LONGEST_END_S = 0.2  # of the second that a Ctrl-C may take; nobody hears of wha
 
 
 class Processes:
-    """Runs tasks in the worker processes of a `WorkerPool`."""
+    """Runs tasks in the worker processes of a `WorkerPool`.
+
+    Args:
+        pool: which calls a `RemoteObjective`.
+        workers: of the pool.
+        end: called at the end with the seconds it may take; ends the pool, or keeps it.
+    """
 
     where = "processes"
 
-    def __init__(self, function: RemoteObjective, workers: int, **options: Any) -> None:
+    def __init__(self, pool: WorkerPool, workers: int, end: Callable[[float], None]) -> None:
         self.workers = workers
-        self.pool = WorkerPool(function, workers=workers, **options)
+        self.pool = pool
+        self._end = end
+        found = pool.counters  # of earlier studies
+        self._cpu_s, self._transport_s = sum(found.cpu_s), found.transport_s
+        self._figures: Figures | None = None
 
     @property
     def idle(self) -> int:
@@ -44,13 +56,18 @@ class Processes:
         self.pool.reply(task, content)
 
     def close(self) -> None:
-        """End the workers."""
-        self.pool.close(LONGEST_END_S)
+        """End the workers, or give them back."""
+        if self._figures is None:
+            self._end(LONGEST_END_S)
+            self._figures = self.figures()  # a later study counts on
 
     def figures(self) -> Figures:
-        """What the pool counted."""
+        """What the pool counted since it was taken."""
+        if self._figures is not None:
+            return self._figures
         found = self.pool.counters
-        return Figures(sum(found.cpu_s), found.transport_s, tuple(found.peak_rss_bytes))
+        cpu_s, transport_s = sum(found.cpu_s), found.transport_s
+        return Figures(cpu_s - self._cpu_s, transport_s - self._transport_s, found.peak_rss_bytes)
 
     def _event(self, event: Done | Failed | Message) -> Event:
         if isinstance(event, Done):
@@ -61,3 +78,21 @@ class Processes:
                 event.task, event.error, event.traceback, event.seconds, event.attempt, lost
             )
         return Asked(event.task, event.content)
+
+
+def processes(
+    function: RemoteObjective, workers: int, kept: Workers | None, **options: Any
+) -> Processes:
+    """Workers for one study, new ones, or those that are kept.
+
+    Args:
+        function: what they call.
+        workers: how many.
+        kept: whose they are, where they stay; None where they end with the study.
+        options: data, timeout_s and retries, as for `WorkerPool`.
+    """
+    if kept is None:
+        pool = WorkerPool(function, workers=workers, **options)
+        return Processes(pool, workers, pool.close)
+    pool = kept.lend(function, workers, **options)
+    return Processes(pool, workers, kept.take_back)

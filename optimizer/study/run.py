@@ -16,7 +16,7 @@ from optimizer.report import ProgressLine, RunReport, Tally
 from optimizer.report.tally import usable_cores
 from optimizer.sampling.enumeration import cap, remaining
 from optimizer.stores.optuna_storage import SQLiteStorage
-from optimizer.study.choosing import Choice, Chooser
+from optimizer.study.choosing import POOL_START_S, Choice, Chooser
 from optimizer.study.duplicates import KnownPoints
 from optimizer.study.ending import Ending, logger
 from optimizer.study.evaluations import NoEvaluations, StoredEvaluations
@@ -49,7 +49,7 @@ class Run:
         self._fingerprint, self._since = self._identify()
         ttl_s = None if self._config is None else self._config.cache_ttl_s
         self._known = KnownPoints(settings.space, self._since, ttl_s)
-        self._fidelity = Fidelity(self._policy(), study.directions[0].name.lower())
+        self._fidelity = Fidelity(self._policy(), study)
         self._points = Points(
             study,
             settings.space,
@@ -62,6 +62,7 @@ class Run:
         self._take_in()
         self._warm_up()
         limit, spare = self._cap()
+        self._fidelity.n_trials = limit
         kept_back = self._fidelity.kept_back(limit)
         if spare is not None:
             kept_back = min(kept_back, max(1, spare))
@@ -229,13 +230,12 @@ class Run:
     def _executor(self, limit: int | None) -> tuple[Executor, Chooser | None]:
         settings = self._settings
         if settings.workers == "auto":
-            workers = usable_cores()
-            if self._config is not None:
-                workers = self._config.workers(workers)
+            workers = self._most_workers()
             if settings.trial_timeout_s is None:
                 here = InProcess(settings.objective, settings.kind, settings.data)
                 here.measures = True
-                return here, Chooser(max(1, workers), self._make)
+                start_s = POOL_START_S if settings.kept is None else 0.0
+                return here, Chooser(workers, self._make, start_s)
         else:
             workers = settings.workers
             if workers == 1 and settings.trial_timeout_s is None:
@@ -250,12 +250,14 @@ class Run:
         self._chosen = choice
         if choice.where == "in-process":
             return None
-        workers = usable_cores()
-        if self._config is not None:
-            workers = self._config.workers(workers)
         if choice.where == "processes" and self._settings.threads:
             choice = Choice("threads", f"{choice.why}; as the mode asks")
-        return self._started(choice, workers)
+        return self._started(choice, self._most_workers())
+
+    def _most_workers(self) -> int:
+        kept = self._settings.kept
+        most = usable_cores() if kept is None or kept.count is None else kept.count
+        return most if self._config is None else self._config.workers(most)
 
     def _started(self, choice: Choice, workers: int, limit: int | None = None) -> Executor:
         settings = self._settings
@@ -270,13 +272,14 @@ class Run:
         )
         if choice.where == "threads":
             return Threads(function, workers, settings.data)
-        from optimizer.study.processes import Processes
+        from optimizer.study.processes import processes
 
         trials = "" if limit is None else f" for {limit} trials"
         logger.info("Launching %d worker processes%s", workers, trials)
-        return Processes(
+        return processes(
             function,
             workers,
+            settings.kept,
             data=settings.data,
             timeout_s=settings.trial_timeout_s,
             retries=settings.retries,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from optimizer.efficiency import EfficiencyConfig
 from optimizer.space import SearchSpace
+from optimizer.study.kept import Workers
 from optimizer.study.objectives import Kind
 
 Duplicates = Literal["serve", "resample", "evaluate"]
@@ -36,3 +37,4 @@ class Settings:
     progress: bool | None
     compare: int
     version: str | None
+    kept: Workers | None = None  # whose workers are used, where any are

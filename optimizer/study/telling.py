@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import gc
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.efficiency import is_clearing_due
 from optimizer.errors import ClaimLostError
@@ -61,6 +63,7 @@ class Teller:
         self._points = points
         self._tally = tally
         self._callbacks = tuple(callbacks)
+        self._uncalled: deque[FrozenTrial] = deque()
         self._clearing_interval = clearing_interval
         self._records_late = records_late
         directions = study.directions
@@ -98,7 +101,7 @@ class Teller:
         values = feasible(value, self._directions)
         if isinstance(values, str):
             self._evaluations.release(job)
-            self._fidelity.finished(job.signature)
+            self._fidelity.stopped(job, TrialState.FAIL)
             self._ending.failed(job, values, value=value)
             self._told(job, "FAIL", started_s)
             return
@@ -120,7 +123,7 @@ class Teller:
         """The objective gave up; on all data, or on a part."""
         started_s = time.perf_counter()
         self._evaluations.release(job)
-        self._fidelity.finished(job.signature)
+        self._fidelity.stopped(job, TrialState.PRUNED)
         self._ending.note_partial(job)
         self._ending.pruned(job, message)
         self._tally.pruned += 1
@@ -130,7 +133,7 @@ class Teller:
         """The objective raised, or its worker was lost."""
         started_s = time.perf_counter()
         self._evaluations.release(job)
-        self._fidelity.finished(job.signature)
+        self._fidelity.stopped(job, TrialState.FAIL)
         why = event.caught or (str(event.error) if event.is_loss else repr(event.error))
         self._ending.failed(job, why.rstrip("."), event.traceback)
         self._told(job, "FAIL", started_s)
@@ -166,7 +169,11 @@ class Teller:
     # --- before
 
     def record(self, job: Job) -> None:
-        """Its parameters go to the storage; those of a trial objective once it suggests them."""
+        """It is about to be evaluated, on a part of the data or on all.
+
+        Its parameters go to the storage; those of a trial objective once it suggests them.
+        """
+        self._fidelity.begin(job)
         if not self._records_late:
             started_s = time.perf_counter()
             job.trial.record()
@@ -182,8 +189,9 @@ class Teller:
                     trial.suggest(name, trial.ahead[name][0])
             elif what == "report":
                 step, value = rest
-                if step not in trial.reported:  # as above
-                    trial.report(value, step)
+                told = job.part or trial
+                if step not in told.reported:  # as above
+                    told.report(value, step)
             elif what == "user":
                 trial.set_user_attr(*rest)
             elif what == "constraint":
@@ -198,7 +206,7 @@ class Teller:
             assert asked.distribution is not None  # goes with it
             return job.trial.suggest(asked.name, asked.distribution)
         if asked.what == "prune":
-            return job.trial.should_prune()
+            return (job.part or job.trial).should_prune()
         if asked.what == "stop":
             self._study.stop()
         return None
@@ -255,12 +263,21 @@ class Teller:
         self._tally.told(state)
         self._tally.add("storage", time.perf_counter() - started_s)
         if self._callbacks:
-            frozen = self._study._storage.get_trial(job.trial_id)
-            for callback in self._callbacks:
-                callback(self._study, copy.deepcopy(frozen))
+            self._uncalled.append(self._study._storage.get_trial(job.trial_id))
         if is_clearing_due(self._tally.trials, self._clearing_interval):
             self._evaluations.clear_memory()
             gc.collect()
+
+    def call_back(self) -> None:
+        """Call the callbacks for the trials that were told since the last time.
+
+        To be called where no trial is on its way from its worker to the storage: a callback may
+        raise, and what ended before that is told.
+        """
+        while self._uncalled:
+            frozen = self._uncalled.popleft()
+            for callback in self._callbacks:
+                callback(self._study, copy.deepcopy(frozen))
 
     def _rest(self, job: Job) -> None:
         """Nobody waits for its heartbeat any more."""

@@ -128,6 +128,16 @@ class WorkerPool:
         return max(0, self._meter.workers - len(self._traffic.flights))
 
     @property
+    def is_busy(self) -> bool:
+        """Whether a task is in flight."""
+        return bool(self._traffic.flights)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether tasks can be submitted: it was not closed, and did not give up."""
+        return self._closed is None and self._broken is None and not self._whole.cut
+
+    @property
     def counters(self) -> PoolCounters:
         """What the pool did so far."""
         return self._meter.snapshot(self._crew.started)

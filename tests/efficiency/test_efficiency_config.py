@@ -47,7 +47,7 @@ def test_modes() -> None:
         mode = config_of(name)
         assert mode is MODES[name]
         first = mode.subsampling and mode.subsampling.first_fraction
-        stop = mode.pruning_threshold if mode.pruner() else None
+        stop = mode.pruning_threshold if mode.enable_aggressive_pruning else None
         assert (first, mode.max_workers, stop, mode.batch_size, mode.cache_size) == figures
     assert set(MODES) == set(wanted)
     assert config_of(None) is None
@@ -70,7 +70,7 @@ def test_every_switch_does_what_it_says() -> None:
     assert (on.cached_entries, off.cached_entries) == (1000, 0)
     assert (on.cache_ttl_s, EfficiencyConfig(cache_ttl_hours=None).cache_ttl_s) == (86_400.0, None)
     assert repr(on.pruner()) == "ThresholdPruner(threshold=0.1, min_trials=10)"
-    assert off.pruner() is None
+    assert repr(off.pruner()).startswith("<optuna.pruners._nop.NopPruner")
     assert (on.sampling, off.sampling) == ("guided", "random")
     assert EfficiencyConfig(adaptive_trial_allocation=False).sampling == "random"
     assert (on.warm_start_points, off.warm_start_points) == (20, 0)

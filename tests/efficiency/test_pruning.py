@@ -78,6 +78,14 @@ def test_nan_is_stopped_and_is_no_yardstick() -> None:
     assert [hopeless(v, [*DONE, math.nan, math.nan]) for v in (6.25, 5.75)] == [False, True]
 
 
+def test_in_a_search_that_gets_better_late_trials_are_seen_against_the_first() -> None:
+    late = [14.0] * 30
+    assert not hopeless(13.0, [*DONE, *late, 15.5])  # far below the median of all
+    assert hopeless(5.0, [*DONE, *late])
+    assert hopeless(5.0, [*late, *DONE])  # a warm start makes the bar no higher
+    assert not hopeless(13.9, [*DONE[1:], *late])
+
+
 @pytest.mark.parametrize("value", [-1e300, -20.0, 5.9])
 def test_one_wild_loss_saves_nobody(value: float) -> None:
     assert hopeless(value, [*DONE[1:], -1e9])

@@ -34,24 +34,40 @@ def test_by_number(first: float, by_number: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "levels"), [(0.3, (0.3, 0.6, 1.0)), (0.5, (0.5, 1.0)), (0.7, (0.7, 1.0)), (1, (1.0,))]
+    ("first", "n_trials", "whole"), [(0.2, 50, 10), (0.3, None, 30), (1, 7, 7)]
 )
-def test_adaptive_goes_level_by_level(first: float, levels: tuple[float, ...]) -> None:
+def test_adaptive_as_many_trials_as_data_are_whole(
+    first: float, n_trials: int | None, whole: int
+) -> None:
     policy = Subsampling(first)
-    assert policy.levels == levels
-    reached = [policy.fraction(1_000)]
-    while reached[-1] < 1.0:
-        reached.append(policy.next_fraction(reached[-1]))
-    assert tuple(reached) == levels
-    assert policy.next_fraction(1.0) == 1.0
+    found = [policy.fraction(number, n_trials) for number in range(whole + 1)]
+    assert found == [1.0] * whole + [first]
+    assert policy.fraction(1_000, n_trials, promising=True) == 1.0
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_a_third_is_promising(direction: str) -> None:
+def test_a_fifth_is_promising(direction: str) -> None:
     policy, sign = Subsampling(), 1 if direction == "maximize" else -1
-    others = [sign * float(value) for value in range(8)]  # with one more there are nine
-    promising = [policy.is_promising(sign * v, others, direction) for v in (7.5, 6.5, 5.5, 4.5, -9)]
-    assert promising == [True, True, True, False, False]
+    others = [sign * float(value) for value in range(9)]  # with one more there are ten
+    promising = [policy.is_promising(sign * v, others, direction) for v in (8.5, 7.5, 6.5, -9)]
+    assert promising == [True, True, False, False]
+
+
+def test_only_the_last_values_count() -> None:
+    policy = Subsampling()
+    others = [float(value) for value in range(100)]
+    assert not policy.is_promising(91.0, others, "maximize")  # among the best tenth of all
+    assert policy.is_promising(95.0, others, "maximize")
+
+
+@pytest.mark.parametrize("n", [1, 7, 100])
+def test_no_more_than_a_fifth_earns_all_data(n: int) -> None:
+    policy = Subsampling()
+    earned = 0
+    for value in range(n):  # each the best so far
+        others = [float(other) for other in range(value)]
+        earned += policy.is_promising(float(value), others, "maximize", earned)
+    assert earned == math.ceil(n / 5)
 
 
 def test_the_first_value_is_promising_and_nan_never() -> None:

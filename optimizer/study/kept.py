@@ -1,0 +1,123 @@
+"""Worker processes that stay from one call of `optimize` to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from types import TracebackType
+from typing import Any
+
+from optimizer.errors import FingerprintError, StudyArgumentError
+from optimizer.stores.fingerprint import fingerprint
+from optimizer.study.remote import RemoteObjective
+from optimizer.workers.pool import WorkerPool
+
+
+class Workers:
+    """Worker processes for `optimize(workers=...)` that stay when a study is over.
+
+    A process takes long to start beside a short study: it imports and compiles all over again. The
+    first study that needs these workers starts them; a later one of the same objective and data,
+    by their fingerprint, finds them warm. Another objective, other data or another time-out start
+    them anew, and so does what has no fingerprint.
+
+    Promises: one study at a time; no process is left after `close`, or after this process.
+
+    Cost: beside that of the processes, at each study a fingerprint of objective and data.
+
+    Args:
+        count: how many processes; None for one for each core. A mode may use fewer.
+
+    Raises:
+        StudyArgumentError: another count.
+
+    Example:
+        >>> import optimizer
+        >>> space = {"x": {"type": "float", "min": -5, "max": 5}}
+        >>> with optimizer.Workers(2) as workers:
+        ...     found = [
+        ...         optimizer.optimize(lambda p: p["x"] ** 2, space, n_trials=5, workers=workers)
+        ...         for _ in range(2)
+        ...     ]
+        >>> [result.run.trials for result in found]
+        [5, 5]
+    """
+
+    def __init__(self, count: int | None = None) -> None:
+        if count is not None and (type(count) is not int or count < 1):
+            raise StudyArgumentError(
+                f"found {count!r} workers, expected an integer of at least 1, or None for one for "
+                "each core."
+            )
+        self.count = count
+        self._pool: WorkerPool | None = None
+        self._key: Hashable = None
+        self._is_lent = False
+
+    def lend(
+        self,
+        function: RemoteObjective,
+        workers: int,
+        data: Mapping[str, Any] | None,
+        *,
+        timeout_s: float | None,
+        retries: int,
+    ) -> WorkerPool:
+        """The pool that calls this function, for one study: the one that is there, or a new one.
+
+        Raises:
+            StudyArgumentError: another study has it.
+        """
+        if self._is_lent:
+            raise StudyArgumentError(
+                "found Workers that another study is using, expected one study at a time: give "
+                "each its own."
+            )
+        key = _key(function, workers, data, timeout_s, retries)
+        if self._pool is None or key is None or key != self._key or not self._pool.is_open:
+            self.close()
+            self._pool = WorkerPool(
+                function, workers=workers, data=data, timeout_s=timeout_s, retries=retries
+            )
+            self._key = key
+        self._is_lent = True
+        return self._pool
+
+    def take_back(self, longest_s: float) -> None:
+        """The study is over; workers that still run a trial of it are ended, all with them."""
+        self._is_lent = False
+        if self._pool is not None and (self._key is None or self._pool.is_busy):
+            self._pool.close(longest_s)
+            self._pool = None
+
+    def close(self) -> None:
+        """End the processes; may be repeated. A later study starts new ones."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _key(
+    function: RemoteObjective,
+    workers: int,
+    data: Mapping[str, Any] | None,
+    timeout_s: float | None,
+    retries: int,
+) -> Hashable:
+    """Equal where the same workers may be used; None where nothing tells."""
+    try:
+        found = fingerprint(function.objective, data)
+    except FingerprintError:
+        return None
+    how = (function.kind, function.prunes, function.directions, function.catch)
+    return (found, how, workers, timeout_s, retries)
