@@ -71,8 +71,6 @@ class _Efficient:
             options["sampler"] = self.optuna.samplers.RandomSampler(seed=_SEED)
         else:
             options["seed"] = _SEED
-        if not config.enable_aggressive_pruning:  # else the mode's; Optuna's default prunes, too
-            options["pruner"] = self.optuna.pruners.NopPruner()
         workers = "auto" if config.enable_parallel_processing else 1
         options |= {"mode": config, "workers": workers, "n_trials": n} | asked
         return self.optimize(load.evaluate, load.kinds(), **options)
@@ -209,19 +207,19 @@ _SEEDS = (1, 2, 3, 4, 5, 6)
     claim="eff-smart",
     witnesses=_WITNESSES,
     clock="process",
-    slow_before=(len(_SEEDS),),
-    once=(1, len(_SEEDS)),
-    claim_at=len(_SEEDS),
+    slow_before=((len(_SEEDS), "warm"), (len(_SEEDS), "cold")),
+    once=tuple((n, start) for n in (1, len(_SEEDS)) for start in ("warm", "cold")),
+    claim_at=(len(_SEEDS), "warm"),
 )
 class _Guided(_Efficient):
     """Portfolios until one is good: drawn at random → from the best 20 of an earlier study, by TPE.
 
-    The earlier study knows the older half of the prices alone, and is not timed. The answer is how
-    many trials each seed took.
+    The earlier study knows the older half of the prices alone, and is not timed; a cold start does
+    without it. The answer is how many trials each seed took.
     """
 
-    params = (1, len(_SEEDS))
-    param_names = ("seeds",)
+    params = ((1, len(_SEEDS)), ("warm", "cold"))
+    param_names = ("seeds", "start")
     on = {  # noqa: RUF012 - as above
         "enable_smart_sampling": True,
         "adaptive_trial_allocation": True,
@@ -229,7 +227,7 @@ class _Guided(_Efficient):
     }
     sampled = "as configured"
 
-    def setup(self, seeds: int) -> None:
+    def setup(self, seeds: int, start: str) -> None:  # type: ignore[override]  # one more
         super().setup(seeds)
         self.earlier = {seed: self._earlier(seed) for seed in _SEEDS[:seeds]}
 
@@ -256,14 +254,19 @@ class _Guided(_Efficient):
             raise AssertionError(f"seed {seed}: none of {len(trials)} trials was good enough")
         return len(trials)
 
-    def before(self, seeds: int) -> list[int]:
+    def teardown(self, seeds: int, start: str) -> None:  # type: ignore[override]  # one more
+        super().teardown(seeds)
+
+    def before(self, seeds: int, start: str) -> list[int]:  # type: ignore[override]  # one more
         config = self._config(self.off)
         return [self._trials(config, seed) for seed in self.earlier]
 
-    def after(self, seeds: int) -> list[int]:
+    def after(self, seeds: int, start: str) -> list[int]:  # type: ignore[override]  # one more
         config = self._config(self.on)
+        warm = start == "warm"
         return [
-            self._trials(config, seed, warm_start=earlier) for seed, earlier in self.earlier.items()
+            self._trials(config, seed, warm_start=earlier if warm else None)
+            for seed, earlier in self.earlier.items()
         ]
 
     def agree(self, before: list[int], after: list[int]) -> bool:

@@ -42,8 +42,8 @@ Measure = Callable[[str, int, int], dict[str, Any]]
 _EPILOG = """\
 Each seed of each workload is a process of its own, in which every arm searches as many trials, in
 an order that the seed shuffles: random points, plain (Optuna's default sampler, all data, one
-process), and the three modes with as many workers as there are cores. Every value is that of an
-evaluation on all data.
+process), and the three modes with as many workers as there are cores, started before: imports,
+compiling and starts are in nobody's time. Every value is that of an evaluation on all data.
 
 An interrupted run goes on where it ended, as long as code and suite are the same.
 

@@ -11,6 +11,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from benchmarks._engine_workloads import WORKLOADS, Workload
@@ -20,6 +22,7 @@ MODES = ("fast", "balanced", "thorough")
 RANDOM, PLAIN = "random", "plain"
 ARMS = (RANDOM, PLAIN, *MODES)
 _WARM = 3  # trials, so that imports and compiling are in nobody's time
+_WARM_WORKERS = 12  # the same of each worker, and its start
 
 Found = dict[str, Any]
 
@@ -31,16 +34,15 @@ def run(workload: Workload, seed: int, n_trials: int) -> dict[str, Found]:
     data: then no time of it counts.
     """
     arms = list(ARMS)
-    for arm in arms:
-        _arm(workload, arm, seed)(_WARM)
-    random.Random(seed).shuffle(arms)
-    found = {arm: _taken(workload, arm, seed, n_trials) for arm in arms}
+    with ExitStack() as stack:
+        searches = {arm: _arm(workload, arm, seed, stack) for arm in arms}
+        random.Random(seed).shuffle(arms)
+        found = {arm: _taken(workload, arm, searches[arm], n_trials) for arm in arms}
     return {arm: found[arm] for arm in ARMS}
 
 
-def _taken(workload: Workload, arm: str, seed: int, n_trials: int) -> Found:
+def _taken(workload: Workload, arm: str, search: Callable[[int], Any], n_trials: int) -> Found:
     read_ns = clock("tree")
-    search = _arm(workload, arm, seed)
     cpu_start, start = read_ns(), time.perf_counter()
     study = search(n_trials)
     wall_s, cpu_s = time.perf_counter() - start, (read_ns() - cpu_start) / 1e9
@@ -48,7 +50,7 @@ def _taken(workload: Workload, arm: str, seed: int, n_trials: int) -> Found:
     best = study.best_trial
     whole = workload.value(best.params)
     if best.value != whole:
-        told = f"{arm}, seed {seed}: {best.value} is told as best, it is {whole} on all data"
+        told = f"{arm}: {best.value} is told as best, it is {whole} on all data"
         raise AssertionError(told)
     values = [trial.value for trial in trials if trial.state.name == "COMPLETE"]
     return {
@@ -61,13 +63,13 @@ def _taken(workload: Workload, arm: str, seed: int, n_trials: int) -> Found:
     }
 
 
-def _arm(workload: Workload, arm: str, seed: int) -> Callable[[int], Any]:
-    """What runs the search, and returns its study."""
+def _arm(workload: Workload, arm: str, seed: int, stack: ExitStack) -> Callable[[int], Any]:
+    """What runs the search, and returns its study; it ran before, its workers are started."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if arm in MODES:
-        return lambda n: _by_mode(workload, arm, seed, n)
+        return _by_mode(workload, arm, seed, stack)
     sampler_of = optuna.samplers.RandomSampler if arm == RANDOM else optuna.samplers.TPESampler
 
     def plain(n: int) -> Any:
@@ -75,24 +77,34 @@ def _arm(workload: Workload, arm: str, seed: int) -> Callable[[int], Any]:
         study.optimize(workload.plain, n_trials=n)
         return study
 
+    plain(_WARM)
     return plain
 
 
-def _by_mode(workload: Workload, mode: str, seed: int, n_trials: int) -> Any:
+def _by_mode(workload: Workload, mode: str, seed: int, stack: ExitStack) -> Callable[[int], Any]:
     try:
+        from optimizer.efficiency import MODES as CONFIGS
         from optimizer.study import optimize
+        from optimizer.study.kept import Workers
     except ImportError as error:
         raise NotImplementedError(str(error)) from None
-    return optimize(
-        workload.evaluate,
-        workload.kinds(),
-        n_trials=n_trials,
-        mode=mode,
-        workers="auto",
-        seed=seed,
-        data=workload.data(),
-        direction=workload.direction,
-    ).study
+    workers = stack.enter_context(Workers())
+
+    def search(n: int, config: Any = mode) -> Any:
+        return optimize(
+            workload.evaluate,
+            workload.kinds(),
+            n_trials=n,
+            mode=config,
+            workers=workers,
+            seed=seed,
+            data=workload.data(),
+            direction=workload.direction,
+        ).study
+
+    # On all data, where a trial takes long enough for workers to be started.
+    search(_WARM_WORKERS, replace(CONFIGS[mode], enable_data_subsampling=False))
+    return search
 
 
 def _main(words: Sequence[str]) -> int:

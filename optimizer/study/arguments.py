@@ -108,6 +108,16 @@ def read_callbacks(found: Any) -> tuple[Callable[..., object], ...]:
     return callbacks
 
 
+def read_warm_up(found: Any) -> Callable[[Mapping[str, Any]], None] | None:
+    """A function of the data, or None."""
+    if found is not None and not callable(found):
+        raise StudyArgumentError(
+            f"warm_up is {shown(found)}, expected a function of the data, or None."
+        )
+    function: Callable[[Mapping[str, Any]], None] | None = found
+    return function
+
+
 def read_data(found: Any) -> Mapping[str, Any] | None:
     """Data by name."""
     if found is not None and (

@@ -111,6 +111,7 @@ def _demo(chosen: argparse.Namespace) -> int:
             space=_space_of_demo(),
             data=demo.market(),
             directions=(demo.DIRECTION,),
+            warm_up=demo.warm_up,
         ),
         chosen,
     )
@@ -223,6 +224,7 @@ def _optimize(
         direction=None if several else script.directions[0],
         directions=script.directions if several else None,
         callbacks=[failures.note],
+        warm_up=script.warm_up,
         catch=(Exception,) if chosen.go_on else (),
         seed=chosen.seed,
         progress=False if chosen.quiet else None,

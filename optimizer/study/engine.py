@@ -49,6 +49,7 @@ def optimize(
     warm_start: Any = None,
     progress: bool | None = None,
     compare: int = 0,
+    warm_up: Callable[[Mapping[str, Any]], None] | None = None,
     version: str | None = None,
     durability: str = "process",
 ) -> Result:
@@ -122,6 +123,8 @@ def optimize(
         warm_start: studies, results or trials of earlier runs: their best points are tried first.
         progress: a live line on stderr; None: where that is a terminal.
         compare: so many trials are run by plain Optuna afterwards, to measure the speedup.
+        warm_up: called with the data in each worker before its first trial, and in this process
+            where trials are evaluated here: what it imports and compiles is in no trial's time.
         version: stands for objective and data, as for `fingerprint`.
         durability: of a SQLiteStorage.
 
@@ -171,6 +174,7 @@ def optimize(
         progress=read.read_choice("progress", progress, (None, True, False)),
         compare=read.read_count("compare", compare, 0),
         version=version,
+        warm_up=read.read_warm_up(warm_up),
         kept=kept,
     )
     opened = open_study(

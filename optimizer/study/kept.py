@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -59,6 +59,7 @@ class Workers:
         workers: int,
         data: Mapping[str, Any] | None,
         *,
+        warm_up: Callable[[Mapping[str, Any]], None] | None,
         timeout_s: float | None,
         retries: int,
     ) -> WorkerPool:
@@ -72,11 +73,16 @@ class Workers:
                 "found Workers that another study is using, expected one study at a time: give "
                 "each its own."
             )
-        key = _key(function, workers, data, timeout_s, retries)
+        key = _key(function, workers, data, warm_up, timeout_s, retries)
         if self._pool is None or key is None or key != self._key or not self._pool.is_open:
             self.close()
             self._pool = WorkerPool(
-                function, workers=workers, data=data, timeout_s=timeout_s, retries=retries
+                function,
+                workers=workers,
+                data=data,
+                warm_up=warm_up,
+                timeout_s=timeout_s,
+                retries=retries,
             )
             self._key = key
         self._is_lent = True
@@ -111,6 +117,7 @@ def _key(
     function: RemoteObjective,
     workers: int,
     data: Mapping[str, Any] | None,
+    warm_up: Hashable,
     timeout_s: float | None,
     retries: int,
 ) -> Hashable:
@@ -120,4 +127,4 @@ def _key(
     except FingerprintError:
         return None
     how = (function.kind, function.prunes, function.directions, function.catch)
-    return (found, how, workers, timeout_s, retries)
+    return (found, how, workers, warm_up, timeout_s, retries)

@@ -119,10 +119,9 @@ class Loop:
     def _turn(self, interrupts: Interrupts) -> None:
         for event in self._wait(interrupts):
             self._handling.handle(event)
-        self._teller.call_back()
         if self._underway.awaited:
             self._placing.place_again()
-            self._teller.call_back()
+        self._teller.call_back()
         if self._progress is not None:
             self._show(self._progress)
 
@@ -190,6 +189,7 @@ class Loop:
             return
         self._limits.start()
         self._placing.begin(interrupts, promotes=True)
+        self._teller.call_back()
         while underway.running or underway.awaited:
             self._turn(interrupts)
 

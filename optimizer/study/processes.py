@@ -89,7 +89,7 @@ def processes(
         function: what they call.
         workers: how many.
         kept: whose they are, where they stay; None where they end with the study.
-        options: data, timeout_s and retries, as for `WorkerPool`.
+        options: data, warm_up, timeout_s and retries, as for `WorkerPool`.
     """
     if kept is None:
         pool = WorkerPool(function, workers=workers, **options)

@@ -29,6 +29,7 @@ from optimizer.study.remote import RemoteObjective
 from optimizer.study.settings import Settings
 from optimizer.study.starting import Points
 from optimizer.study.telling import Teller
+from optimizer.study.views import read_only
 
 WARM_START_POINTS = 20
 """Points of earlier studies that are tried first, where no mode says how many."""
@@ -229,6 +230,9 @@ class Run:
 
     def _executor(self, limit: int | None) -> tuple[Executor, Chooser | None]:
         settings = self._settings
+        is_here = settings.workers in ("auto", 1) and settings.trial_timeout_s is None
+        if settings.warm_up is not None and (is_here or settings.threads):
+            settings.warm_up(read_only(settings.data))
         if settings.workers == "auto":
             workers = self._most_workers()
             if settings.trial_timeout_s is None:
@@ -281,6 +285,7 @@ class Run:
             workers,
             settings.kept,
             data=settings.data,
+            warm_up=settings.warm_up,
             timeout_s=settings.trial_timeout_s,
             retries=settings.retries,
         )

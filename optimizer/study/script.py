@@ -28,6 +28,7 @@ class Script:
         data: name -> arrays and frames, for `context.data`.
         directions: of the objectives, one or several.
         mode: "fast", "balanced", "thorough", an EfficiencyConfig or None.
+        warm_up: as `optimize` takes it.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Script:
     data: Mapping[str, Any] | None = None
     directions: tuple[str, ...] = ("minimize",)
     mode: Any = None
+    warm_up: Callable[[Mapping[str, Any]], None] | None = None
 
 
 def load_script(path: str) -> Script:

@@ -37,4 +37,5 @@ class Settings:
     progress: bool | None
     compare: int
     version: str | None
+    warm_up: Callable[[Mapping[str, Any]], None] | None = None  # before a worker's first trial
     kept: Workers | None = None  # whose workers are used, where any are

@@ -218,8 +218,7 @@ def test_a_value_that_is_none_on_all_data_is_refused(monkeypatch: pytest.MonkeyP
 
     study = optuna.create_study(direction="maximize")
     study.optimize(PORTFOLIO.plain, n_trials=2)
-    monkeypatch.setattr(_modes_runs, "_arm", lambda *asked: lambda n: study)
-    found = _modes_runs._taken(PORTFOLIO, "fast", 1, 2)
+    found = _modes_runs._taken(PORTFOLIO, "fast", lambda n: study, 2)
     assert found["value"] == study.best_value
     assert found["trials"] == found["complete"] == 2
     best = study.trials[study.best_trial.number]
@@ -229,7 +228,7 @@ def test_a_value_that_is_none_on_all_data_is_refused(monkeypatch: pytest.MonkeyP
         )
     )
     with pytest.raises(AssertionError, match="is told as best, it is"):
-        _modes_runs._taken(PORTFOLIO, "fast", 1, 2)
+        _modes_runs._taken(PORTFOLIO, "fast", lambda n: study, 2)
 
 
 @pytest.mark.stress

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from optimizer import SearchSpace
+from optimizer.backtest.tracker import track_trades
 from optimizer.efficiency import part
 from optimizer.study import demo
 
@@ -36,6 +37,23 @@ def test_values() -> None:
     assert 0.05 < value(data) < 0.5
     assert value(data, side="long-short") != value(data)
     assert value(data, exposure=0.5) < value(data)
+
+
+def test_a_warm_up_compiles_for_the_arrays_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[Any] = []
+    track = track_trades
+
+    def noted(*arrays: Any, **options: Any) -> Any:
+        layouts = [(one.dtype, one.ndim, one.flags.c_contiguous) for one in arrays]
+        kinds.append((layouts, options))
+        return track(*arrays, **options)
+
+    monkeypatch.setattr(demo, "track_trades", noted)
+    data = demo.market()
+    demo.warm_up(data)
+    value(data)
+    value(data, side="long-short")
+    assert kinds[0] == kinds[1] == kinds[2]
 
 
 @pytest.mark.parametrize("fraction", [0.2, 0.3, 0.6])

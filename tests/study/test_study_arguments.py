@@ -35,7 +35,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"timeout": -0.1}, "timeout is -0.1"),
     ({"timeout": float("nan")}, "timeout is nan"),
     ({"workers": 0}, "workers is 0"),
-    ({"workers": 0}, "or 'auto'"),
+    ({"workers": 0}, "'auto', or Workers"),
     ({"workers": True}, "workers is True"),
     ({"sampler": 5}, "sampler is 5"),
     ({"pruner": "median"}, "pruner is 'median'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import optimizer
 from optimizer.efficiency import EfficiencyConfig
 from optimizer.errors import StoreClosedError, StoreFullError
 from optimizer.study.ending import TRACEBACK
+from optimizer.study.executors import Threads
 
 FLOAT = {"x": {"type": "float", "min": -5, "max": 5}}
 THREADS = EfficiencyConfig(use_process_pool=False, enable_data_subsampling=False)
@@ -139,6 +141,35 @@ def test_an_error_of_a_callback_ends_the_study(place: dict[str, Any]) -> None:
         )
     assert study.trials[0].state == TrialState.COMPLETE
     assert "RUNNING" not in states(study)
+
+
+def test_an_error_of_a_callback_leaves_what_ended_before_it_complete() -> None:
+    both = threading.Barrier(2)
+
+    def objective(params: dict[str, Any]) -> float:
+        both.wait(timeout=60)  # so that both end at once
+        return float(params["x"])
+
+    def callback(study: optuna.Study, trial: FrozenTrial) -> None:
+        raise KeyError("mine")
+
+    study = optuna.create_study()
+    wait = Threads.wait
+
+    def wait_for_both(self: Threads, *asked: Any) -> list[Any]:
+        events = wait(self, *asked)
+        while len(events) < 2:
+            events += wait(self, *asked)
+        return events
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Threads, "wait", wait_for_both)
+        with pytest.raises(KeyError, match="mine"):
+            optimizer.optimize(
+                objective, FLOAT, n_trials=2, study=study, mode=THREADS, workers=2,
+                callbacks=[callback],
+            )  # fmt: skip
+    assert states(study) == ["COMPLETE", "COMPLETE"]
 
 
 def test_max_trials_callback() -> None:
