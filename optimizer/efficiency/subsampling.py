@@ -15,7 +15,7 @@ FIRST_TRIALS, EARLY_TRIALS = 20, 50
 """Below these trial numbers the first and the second level apply; the guide's own."""
 TRIALS = 100
 """The guide's number of trials, where a study has none."""
-PROMISING_RATIO = 1 / 5
+PROMISING_RATIO = 1 / 10
 """The part of the trials that were seen on a part of the data that earns all of them, at most."""
 RECENT_TRIALS = 30
 """With how many values a value is compared, the last ones: a guided search gets better, so that
@@ -27,11 +27,12 @@ class Subsampling:
     """How much of the data a trial is given; immutable, pure.
 
     By number, as the guide has it, trials below 20 get `first_fraction`, trials below 50 twice
-    that, later ones all data. Adaptive, as large a part of the trials as of the data, the first
-    ones, gets all data: without values on all data a sampler learns what is good on a part, and a
-    search that began so does not come back from it. Each later trial begins on `first_fraction`,
-    and a promising one is evaluated again on all: one step of asynchronous successive halving,
-    with a bound on how many take it. A step between would cost each of them an evaluation more.
+    that, later ones all data. Adaptive, the first trials get all data, as many of them as the
+    harmonic mean of `first_fraction` and 1 is of all (a third at 0.2, two thirds at 0.5): without
+    values on all data a sampler learns what is good on a part, and a search that began so hardly
+    comes back from it. Each later trial begins on `first_fraction`, and a promising one is
+    evaluated again on all: one step of asynchronous successive halving, with a bound on how many
+    take it. A step between would cost each of them an evaluation more.
 
     A value on a part of the data must never count as the study's best.
 
@@ -46,8 +47,8 @@ class Subsampling:
         >>> guide = Subsampling(0.3, adaptive=False)
         >>> [guide.fraction(number) for number in (0, 19, 20, 49, 50)]
         [0.3, 0.3, 0.6, 0.6, 1.0]
-        >>> [Subsampling(0.3).fraction(number, 50) for number in (0, 14, 15, 49)]
-        [1.0, 1.0, 0.3, 0.3]
+        >>> [Subsampling(0.2).fraction(number, 60) for number in (0, 19, 20, 59)]
+        [1.0, 1.0, 0.2, 0.2]
     """
 
     first_fraction: float = 0.3
@@ -68,16 +69,21 @@ class Subsampling:
             return 1.0
         first = float(self.first_fraction)
         if self.adaptive:
-            return 1.0 if number < round(first * (n_trials or TRIALS)) else first
+            return 1.0 if number < self._whole(n_trials or TRIALS) else first
         return first if number < FIRST_TRIALS else min(2.0 * first, 1.0)
+
+    def _whole(self, n_trials: int) -> int:
+        """How many trials get all data because they are the first."""
+        first = float(self.first_fraction)
+        return round(2.0 * first / (1.0 + first) * n_trials)
 
     def is_promising(
         self, value: float, others: Sequence[float], direction: str, earned: int = 0
     ) -> bool:
         """Whether a value earns all data, given the values of other trials on the same part.
 
-        It does while fewer than a fifth of the last 30 values, itself included, are better, and
-        fewer than a fifth of all have earned them. The first one does. NaN never does, and is
+        It does while fewer than a tenth of the last 30 values, itself included, are better, and
+        fewer than a tenth of all have earned them. The first one does. NaN never does, and is
         worse than any number. Cost: constant.
 
         Args:

@@ -34,9 +34,9 @@ def test_by_number(first: float, by_number: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "n_trials", "whole"), [(0.2, 50, 10), (0.3, None, 30), (1, 7, 7)]
+    ("first", "n_trials", "whole"), [(0.2, 60, 20), (0.5, None, 67), (1, 7, 7)]
 )
-def test_adaptive_as_many_trials_as_data_are_whole(
+def test_adaptive_the_first_trials_are_whole(
     first: float, n_trials: int | None, whole: int
 ) -> None:
     policy = Subsampling(first)
@@ -46,28 +46,28 @@ def test_adaptive_as_many_trials_as_data_are_whole(
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_a_fifth_is_promising(direction: str) -> None:
+def test_a_tenth_is_promising(direction: str) -> None:
     policy, sign = Subsampling(), 1 if direction == "maximize" else -1
-    others = [sign * float(value) for value in range(9)]  # with one more there are ten
-    promising = [policy.is_promising(sign * v, others, direction) for v in (8.5, 7.5, 6.5, -9)]
+    others = [sign * float(value) for value in range(19)]  # with one more there are twenty
+    promising = [policy.is_promising(sign * v, others, direction) for v in (18.5, 17.5, 16.5, -9)]
     assert promising == [True, True, False, False]
 
 
 def test_only_the_last_values_count() -> None:
     policy = Subsampling()
     others = [float(value) for value in range(100)]
-    assert not policy.is_promising(91.0, others, "maximize")  # among the best tenth of all
-    assert policy.is_promising(95.0, others, "maximize")
+    assert not policy.is_promising(95.0, others, "maximize")  # among the best tenth of all
+    assert policy.is_promising(97.5, others, "maximize")
 
 
 @pytest.mark.parametrize("n", [1, 7, 100])
-def test_no_more_than_a_fifth_earns_all_data(n: int) -> None:
+def test_no_more_than_a_tenth_earns_all_data(n: int) -> None:
     policy = Subsampling()
     earned = 0
     for value in range(n):  # each the best so far
         others = [float(other) for other in range(value)]
         earned += policy.is_promising(float(value), others, "maximize", earned)
-    assert earned == math.ceil(n / 5)
+    assert earned == math.ceil(n / 10)
 
 
 def test_the_first_value_is_promising_and_nan_never() -> None:
