@@ -6,9 +6,10 @@ from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType
 from typing import Any
 
-from optimizer.errors import FingerprintError, StudyArgumentError
+from optimizer.errors import FingerprintError, StudyArgumentError, WorkerError
 from optimizer.stores.fingerprint import fingerprint
 from optimizer.study.remote import RemoteObjective
+from optimizer.workers import frames
 from optimizer.workers.pool import WorkerPool
 
 
@@ -16,13 +17,14 @@ class Workers:
     """Worker processes for `optimize(workers=...)` that stay when a study is over.
 
     A process takes long to start beside a short study: it imports and compiles all over again. The
-    first study that needs these workers starts them; a later one of the same objective and data,
-    by their fingerprint, finds them warm. Another objective, other data or another time-out start
-    them anew, and so does what has no fingerprint.
+    first study that needs these workers starts them; a later one of the same objective and data
+    finds them warm. Another objective, one whose closure changed, other data or another time-out
+    start them anew, and so do data without a fingerprint.
 
     Promises: one study at a time; no process is left after `close`, or after this process.
 
-    Cost: beside that of the processes, at each study a fingerprint of objective and data.
+    Cost: beside that of the processes, at each study a fingerprint of the data, which reads them
+    once.
 
     Args:
         count: how many processes; None for one for each core. A mode may use fewer.
@@ -121,10 +123,13 @@ def _key(
     timeout_s: float | None,
     retries: int,
 ) -> Hashable:
-    """Equal where the same workers may be used; None where nothing tells."""
+    """Equal where the same workers may be used; None where nothing tells.
+
+    New workers would get the function as it is pickled, so that is what must be the same.
+    """
     try:
-        found = fingerprint(function.objective, data)
-    except FingerprintError:
+        found = fingerprint(len, data)  # whatever has nothing of its own
+        packed = frames.pack_named((function, warm_up), "the objective")
+    except (FingerprintError, WorkerError):
         return None
-    how = (function.kind, function.prunes, function.directions, function.catch)
-    return (found, how, workers, warm_up, timeout_s, retries)
+    return (found, packed, workers, timeout_s, retries)

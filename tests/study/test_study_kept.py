@@ -71,6 +71,23 @@ def test_data_that_were_written_to_are_sent_again() -> None:
     assert pids(first).isdisjoint(pids(second))
 
 
+def test_an_objective_whose_closure_changed_is_sent_again() -> None:
+    known = {"by": 1.0}
+
+    def scaled(params: dict[str, Any], context: Any) -> float:
+        context.set_user_attr("by", known["by"])
+        return objective(params, context)
+
+    with Workers(2) as workers:
+        for by in (1.0, 2.0):
+            known["by"] = by
+            result = optimizer.optimize(
+                scaled, FLOAT, n_trials=16, workers=workers, data={"a": np.zeros(1)}
+            )
+            assert len(pids(result)) == 2
+            assert {trial.user_attrs["by"] for trial in result.study.trials} == {by}
+
+
 def test_a_study_that_ends_with_an_error_leaves_none_of_its_trials_in_workers() -> None:
     def ends(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         if trial.number == 6:
