@@ -28,15 +28,10 @@ class Limits:
         self._started = 0
         self._ends_s = None if timeout_s is None else time.perf_counter() + timeout_s
 
-    def start(self) -> None:
-        """Count a trial."""
+    def start(self) -> bool:
+        """Count a trial; returns whether it is one of those kept back."""
         self._started += 1
-
-    @property
-    def is_keeping_back(self) -> bool:
-        """Whether the next trial is one of those kept back."""
-        left = self.left
-        return left is not None and left <= self._kept_back
+        return self._n_trials is not None and self._n_trials - self._started < self._kept_back
 
     @property
     def is_spare(self) -> bool:

@@ -101,14 +101,13 @@ class Loop:
             raise self._underway.error
 
     def _go(self, interrupts: Interrupts) -> None:
-        underway = self._underway
+        underway, teller = self._underway, self._teller
         while True:
             interrupts.check()
             while self._may_start():
-                promotes = self._limits.is_keeping_back
-                self._limits.start()
-                self._placing.begin(interrupts, promotes=promotes)
-                self._teller.call_back()
+                self._placing.begin(interrupts, promotes=self._limits.start())
+                if teller.uncalled:
+                    teller.call_back()
             if not underway.running and not underway.awaited:
                 if self._is_over():
                     break
@@ -121,7 +120,8 @@ class Loop:
             self._handling.handle(event)
         if self._underway.awaited:
             self._placing.place_again()
-        self._teller.call_back()
+        if self._teller.uncalled:
+            self._teller.call_back()
         if self._progress is not None:
             self._show(self._progress)
 

@@ -63,7 +63,7 @@ class Teller:
         self._points = points
         self._tally = tally
         self._callbacks = tuple(callbacks)
-        self._uncalled: deque[FrozenTrial] = deque()
+        self.uncalled: deque[FrozenTrial] = deque()  # told, and no callback was called for them
         self._clearing_interval = clearing_interval
         self._records_late = records_late
         directions = study.directions
@@ -263,7 +263,7 @@ class Teller:
         self._tally.told(state)
         self._tally.add("storage", time.perf_counter() - started_s)
         if self._callbacks:
-            self._uncalled.append(self._study._storage.get_trial(job.trial_id))
+            self.uncalled.append(self._study._storage.get_trial(job.trial_id))
         if is_clearing_due(self._tally.trials, self._clearing_interval):
             self._evaluations.clear_memory()
             gc.collect()
@@ -274,8 +274,8 @@ class Teller:
         To be called where no trial is on its way from its worker to the storage: a callback may
         raise, and what ended before that is told.
         """
-        while self._uncalled:
-            frozen = self._uncalled.popleft()
+        while self.uncalled:
+            frozen = self.uncalled.popleft()
             for callback in self._callbacks:
                 callback(self._study, copy.deepcopy(frozen))
 
