@@ -13,9 +13,11 @@ study goes on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -106,12 +108,12 @@ class Sampler:
         most_s = SAVED_S * allowed
         saved_s = self._saved_s + passed_s * allowed - used_s
         self._saved_s = min(max(saved_s, -passed_s * allowed), most_s)
-        rate = 1.0 / self._period_s
+        before = rate = 1.0 / self._period_s
         if self._saved_s < 0.0 and rate > SLOWEST_HZ:
             rate, self._saved_s = max(rate / 2, SLOWEST_HZ), 0.0
         elif self._saved_s > most_s / 4 and used_s < 0.4 * passed_s * allowed:
             rate = min(rate * 2, self._asked_hz)
-        if rate * self._period_s != 1.0:
+        if rate != before:
             self._period_s = 1.0 / rate
             self._slowest_hz = min(self._slowest_hz, rate)
 
@@ -182,11 +184,19 @@ def _record(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    _most_files()
     _promptly.prefer()  # the study has been started already and keeps its priority
     gc.disable()  # nothing here makes circles, and a collection holds rounds up
     begun = time.monotonic()
     sampler.run(study)
     return 1 if sampler.forsaken else _write(sampler, begun, options.output)
+
+
+def _most_files() -> None:
+    """Two are open for each thread that is looked at. The study has been started already."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _write(sampler: Sampler, begun: float, output: Path) -> int:

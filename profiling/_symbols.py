@@ -81,7 +81,8 @@ def _mapped(pid: int) -> list[tuple[int, str]]:
 
 def _exported(path: str) -> dict[str, int]:
     """The wanted symbols of a file; "" is the address that its first segment asks for."""
-    with contextlib.suppress(OSError, struct.error, ValueError), open(path, "rb") as file:
+    odd = (OSError, struct.error, ValueError, LookupError, ArithmeticError, MemoryError)
+    with contextlib.suppress(*odd), open(path, "rb") as file:
         status = os.fstat(file.fileno())
         key = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
         if key not in _known:

@@ -18,6 +18,7 @@ from _launch import PID_GONE, TOOL_MISSING, Refusal
 
 _SYS_PTRACE = 19  # capability bit
 _SETTLED_S, _AGAIN_S = 5.0, 0.01  # in which a process that is to stop has stopped
+_BECOMES_S = 1.0  # in which one that becomes another program has
 _YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 
 
@@ -57,9 +58,19 @@ def find(pid: int) -> None:
 
 def not_python(pid: int, said: str) -> Refusal:
     """The refusal for a process in which there is no Python."""
-    runs = _resident.command_of(pid)
+    runs = _command_of(pid)
     what = f"runs no Python: {_words.clean(runs, 120)}" if runs else "has ended"
     return Refusal(PID_GONE, f"process {pid} {what} ({said}); `pgrep -af python` lists Pythons")
+
+
+def _command_of(pid: int) -> str:
+    """Its command line, which a process that becomes another program lacks for a moment."""
+    until_s = time.monotonic() + _BECOMES_S
+    while not (runs := _resident.command_of(pid)) and time.monotonic() < until_s:
+        if state(pid) in ("", "Z", "X"):
+            break
+        time.sleep(_AGAIN_S)
+    return runs
 
 
 def forbidden(facts: Facts, line: str, said: str) -> Refusal:

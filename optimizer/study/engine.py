@@ -66,8 +66,8 @@ def optimize(
       sampler takes one evaluation for two. While the point is still being evaluated, also by
       another process on the same store file where the space is finite, the trial waits.
     - What was told is stored, as the storage stores it, whatever ends the run; a trial that was
-      running then is told FAIL. Ctrl-C ends the run within a second, and no process runs on; a
-      thread ends with its present trial.
+      running then is told FAIL. Ctrl-C ends the run within a second (a compilation in this process
+      comes to its end first), and no process runs on; a thread ends with its present trial.
     - `best_value` is a value on all data. Where trials are given parts of them, the last ones of
       `n_trials` go to the best points that were only seen in part; a run without a number of
       trials has one more, where no trial has a value on all data.

@@ -117,13 +117,17 @@ class Fidelity:
         """Take in what earlier runs of the study saw on parts of the data."""
         if self.policy is None:
             return
+        complete = set()
         for trial in trials:
             fraction, value = trial.user_attrs.get(FRACTION), trial.user_attrs.get(PARTIAL)
             if fraction is None or value is None:
                 continue
             self._values.setdefault(fraction, []).append(value)
+            signature = sign(trial.params, known.space)
             if trial.state == TrialState.COMPLETE:
                 self._earned[fraction] = self._earned.get(fraction, 0) + 1
-            signature = sign(trial.params, known.space)
-            if signature is not None and known.get(signature) is None:
+                complete.add(signature)
+            elif signature is not None and known.get(signature) is None:
                 self._unfinished[signature] = (fraction, value, dict(trial.params))
+        for signature in complete:
+            self.finished(signature)

@@ -87,6 +87,9 @@ class Handling:
         for job in self._underway.clear():
             with suppress(Exception):  # the error that ends the study says more
                 self._teller.abandoned(job)
+        if interrupted:
+            with suppress(Exception):  # of trials that had come to their end
+                self._teller.call_back()
 
     def _returned(self, job: Job, event: Returned) -> None:
         outcome, underway = event.outcome, self._underway

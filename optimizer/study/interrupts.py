@@ -99,9 +99,9 @@ class Interrupts:
 
     def __exit__(self, *_: Any) -> None:
         with self._sending:
-            before, self._before = self._before, None
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
+            if self._before is not None:
+                signal.signal(signal.SIGINT, self._before)
+            self._before = None
 
 
 def _compiles(frame: FrameType | None) -> bool:

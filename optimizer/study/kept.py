@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType
 from typing import Any
@@ -18,13 +19,14 @@ class Workers:
 
     A process takes long to start beside a short study: it imports and compiles all over again. The
     first study that needs these workers starts them; a later one of the same objective and data
-    finds them warm. Another objective, one whose closure changed, other data or another time-out
-    start them anew, and so do data without a fingerprint.
+    finds them warm. Another objective, one whose source or closure changed, other data or another
+    time-out start them anew, and so does what has no fingerprint. What lies outside of all that,
+    environment variables and the working directory, is as it was when they started.
 
     Promises: one study at a time; no process is left after `close`, or after this process.
 
-    Cost: beside that of the processes, at each study a fingerprint of the data, which reads them
-    once.
+    Cost: beside that of the processes, at each study a fingerprint of objective and data, which
+    reads both once, and a pickle of the objective.
 
     Args:
         count: how many processes; None for one for each core. A mode may use fewer.
@@ -100,6 +102,7 @@ class Workers:
     def close(self) -> None:
         """End the processes; may be repeated. A later study starts new ones."""
         pool, self._pool = self._pool, None
+        self._is_lent = False
         if pool is not None:
             pool.close()
 
@@ -119,17 +122,19 @@ def _key(
     function: RemoteObjective,
     workers: int,
     data: Mapping[str, Any] | None,
-    warm_up: Hashable,
+    warm_up: Callable[[Mapping[str, Any]], None] | None,
     timeout_s: float | None,
     retries: int,
 ) -> Hashable:
     """Equal where the same workers may be used; None where nothing tells.
 
-    New workers would get the function as it is pickled, so that is what must be the same.
+    New workers would get the function as it is pickled, which of one in a module is its name: what
+    the module says is in the fingerprint.
     """
     try:
-        found = fingerprint(len, data)  # whatever has nothing of its own
+        found = fingerprint(function.objective, data)
+        warms = None if warm_up is None else fingerprint(warm_up)
         packed = frames.pack_named((function, warm_up), "the objective")
     except (FingerprintError, WorkerError):
         return None
-    return (found, packed, workers, timeout_s, retries)
+    return (found, warms, hashlib.blake2b(packed).digest(), workers, timeout_s, retries)

@@ -124,7 +124,8 @@ class Teller:
         started_s = time.perf_counter()
         self._evaluations.release(job)
         self._fidelity.stopped(job, TrialState.PRUNED)
-        self._ending.note_partial(job)
+        if job.fraction < 1.0:  # on all of them it was tried, and is no point for a promotion
+            self._ending.note_partial(job)
         self._ending.pruned(job, message)
         self._tally.pruned += 1
         self._told(job, "PRUNED", started_s)

@@ -6,8 +6,7 @@ import pickle
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 
 def read_only(data: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -26,7 +25,22 @@ def read_only(data: Mapping[str, Any] | None) -> Mapping[str, Any]:
     Returns:
         A mapping that cannot be changed.
     """
-    return MappingProxyType({name: _view(item) for name, item in (data or {}).items()})
+    return _ReadOnly({name: _view(item) for name, item in (data or {}).items()})
+
+
+class _ReadOnly(dict[str, Any]):
+    """A dictionary that refuses to be changed; a copy of it, a pickle too, is a plain one."""
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(
+            "found a change to the data of a study; they are read-only: copy them first"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
 
 def _view(item: Any) -> Any:

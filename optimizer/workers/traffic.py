@@ -137,7 +137,7 @@ class Traffic:
         kind, _, task, _, started_s, seconds, cpu_s, peak_bytes = head
         self._meter.peak(member.place, peak_bytes)
         if kind == frames.READY:
-            if not member.gone:
+            if not (member.gone or member.hung):
                 self._free.append(member)
             return
         if kind == frames.UNREADY:

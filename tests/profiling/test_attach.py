@@ -105,6 +105,19 @@ def test_a_process_without_python_is_6(
     assert capsys.readouterr().err.count("runs no Python: sleep 600") == 3
 
 
+def test_a_process_that_becomes_another_program_is_called_by_its_new_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = iter(["", "", "sleep 600"])
+    monkeypatch.setattr(target._resident, "command_of", lambda pid: next(lines))
+    said = str(target.not_python(os.getpid(), "no interpreter"))
+    assert "runs no Python: sleep 600 (no interpreter)" in said
+    with living(["sleep", "0"]) as process:
+        process.wait()
+        monkeypatch.undo()
+        assert "has ended (no interpreter)" in str(target.not_python(process.pid, "no interpreter"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,14 @@ def test_a_thread_is_called_by_what_it_runs() -> None:
 
 
 # --- its share
+
+
+def test_a_rate_that_is_kept_was_not_lowered() -> None:
+    for rate in range(1, 1001):
+        one = sampler.Sampler(float(rate), 10.0, os.getpid())
+        one._weighed = (0.0, time.process_time())
+        one._weigh(2.0)
+        assert one.facts(0.0)["lowered_to_hz"] is None, rate
 
 
 def test_the_rate_is_lowered_when_it_costs_too_much_and_raised_again(

@@ -78,6 +78,7 @@ def test_only_an_objective(tmp_path: Path) -> None:
         None,
         ("minimize",),
         None,
+        None,
     )
 
 

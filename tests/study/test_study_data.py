@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,28 @@ from optimizer.efficiency import EfficiencyConfig
 from optimizer.study.views import read_only
 
 FLOAT = {"x": {"type": "float", "min": -5, "max": 5}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.update(a=1),
+        lambda data: data.pop("a"),
+        lambda data: data.setdefault("b", 1),
+        lambda data: data.clear(),
+        lambda data: data.__setitem__("b", 1),
+        lambda data: data.__delitem__("a"),
+        lambda data: data.__ior__({"b": 1}),
+    ],
+)
+def test_the_names_stay_as_they_are_and_a_copy_is_a_plain_dictionary(change: Any) -> None:
+    data = read_only({"a": np.arange(3.0)})
+    with pytest.raises(TypeError, match="read-only: copy them first"):
+        change(data)
+    for made in (copy.deepcopy(data), copy.copy(data), pickle.loads(pickle.dumps(data))):
+        assert type(made) is dict
+        assert list(made) == list(data) == ["a"]
+    assert copy.deepcopy(data)["a"].flags.writeable
 
 
 def arrays() -> dict[str, Any]:

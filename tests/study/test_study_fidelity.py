@@ -146,6 +146,25 @@ def test_what_was_seen_in_part_is_known_to_the_next_run(tmp_path: Any) -> None:
     assert second.study.trials[-1].state == TrialState.COMPLETE
 
 
+def test_a_point_that_was_tried_on_all_data_is_not_seen_in_part_only(tmp_path: Any) -> None:
+    on_a_part = set()
+
+    def objective(params: dict[str, Any], context: Any) -> float:
+        if context.fraction < 1.0:
+            on_a_part.add(context.number)
+        elif context.number in on_a_part:
+            raise optuna.TrialPruned
+        return abs(float(params["x"]))
+
+    result = optimizer.optimize(
+        objective, FLOAT, n_trials=30, mode=config(subsample_fraction=0.5), data=DATA, seed=1
+    )
+    pruned = [t for t in result.study.trials if t.state == TrialState.PRUNED]
+    told = [t.number for t in pruned if PARTIAL in t.user_attrs]
+    assert set(told) < on_a_part
+    assert {t.number for t in pruned} == on_a_part
+
+
 def test_what_cannot_be_subsampled_is_evaluated_in_full_and_said() -> None:
     mode = config(subsample_fraction=0.2)
     result = optimizer.optimize(lambda p: p["x"] ** 2, FLOAT, n_trials=5, mode=mode, data=DATA)

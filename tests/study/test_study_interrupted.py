@@ -173,6 +173,37 @@ def test_a_ctrl_c_that_waited_leaves_no_trial_running_in_workers() -> None:
     assert result.run.trials == len(result.study.trials)
 
 
+def test_callbacks_hear_of_a_trial_that_came_to_its_end_with_the_ctrl_c() -> None:
+    go = threading.Event()
+    called = []
+
+    def ctrl_c(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        called.append(trial.number)
+        if trial.number == 0:
+            go.set()
+            time.sleep(0.3)  # the other one comes to its end meanwhile
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def objective(params: dict[str, float], context: optimizer.Context) -> float:
+        if context.number == 1:
+            go.wait(60)
+        return params["x"]
+
+    threads = optimizer.EfficiencyConfig(use_process_pool=False, enable_data_subsampling=False)
+    with pytest.raises(StudyInterrupted) as caught:
+        optimizer.optimize(
+            objective,
+            {"x": {"type": "float", "min": -5, "max": 5}},
+            n_trials=500,
+            workers=2,
+            mode=threads,
+            callbacks=[ctrl_c],
+        )
+    trials = caught.value.result.study.trials
+    assert called == [t.number for t in trials if t.state == TrialState.COMPLETE]
+    assert called[:2] == [0, 1]
+
+
 def test_a_ctrl_c_in_the_objective_fails_its_trial() -> None:
     def objective(params: dict[str, float], context: object) -> float:
         if context.number == 2:  # type: ignore[attr-defined]  # a Context

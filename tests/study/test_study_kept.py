@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +89,31 @@ def test_an_objective_whose_closure_changed_is_sent_again() -> None:
             )
             assert len(pids(result)) == 2
             assert {trial.user_attrs["by"] for trial in result.study.trials} == {by}
+
+
+def test_an_objective_whose_module_changed_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "changing_objective.py"
+    text = """
+import os, time
+def objective(params, context):
+    context.set_user_attr("pid", os.getpid())
+    context.set_user_attr("by", BY)
+    time.sleep(0.01)
+    return params["x"]
+BY = """
+    file.write_text(text + "1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    module: Any = importlib.import_module("changing_objective")
+    with Workers(2) as workers:
+        for by in (1, 2):
+            file.write_text(text + str(by))
+            module = importlib.reload(module)
+            result = optimizer.optimize(module.objective, FLOAT, n_trials=16, workers=workers)
+            assert {trial.user_attrs["by"] for trial in result.study.trials} == {by}
+    monkeypatch.delitem(sys.modules, "changing_objective")
 
 
 def test_a_study_that_ends_with_an_error_leaves_none_of_its_trials_in_workers() -> None:
