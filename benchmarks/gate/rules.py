@@ -8,8 +8,8 @@ upwards. The second stage ends early for a case that is clearly not slower, or s
 no noise could have done it.
 
 A machine with busy neighbors has minutes whose pairs scatter more, and more often to one side, than
-their own spread tells; in a suite of many hot paths one second stage in some hundred runs then says
-slower of code that is the same. So a third stage comes last, when those minutes may have passed: as
+their own spread tells; with many hot paths a second stage then says slower, now and then, of code
+that is the same. So a third stage comes last, when those minutes may have passed: as
 many new pairs, whose own mean must exceed half the limit, and with which the second's must stand
 further clear of noise. Real slowdowns that it lets pass are few beside those that the second stage
 misses by itself.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
-from types import TracebackType
 from typing import Any
 
 from optimizer.errors import FingerprintError, StudyArgumentError, WorkerError
+from optimizer.stores._closing import Closing
 from optimizer.stores.fingerprint import fingerprint
 from optimizer.study.remote import RemoteObjective
 from optimizer.workers import frames
 from optimizer.workers.pool import WorkerPool
 
 
-class Workers:
+class Workers(Closing):
     """Worker processes for `optimize(workers=...)` that stay when a study is over.
 
     A process takes long to start beside a short study: it imports and compiles all over again. The
@@ -105,17 +105,6 @@ class Workers:
         self._is_lent = False
         if pool is not None:
             pool.close()
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _key(

@@ -145,6 +145,24 @@ def test_a_ctrl_c_between_two_trials_waits_for_the_next_safe_point() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def interrupted_in_threads(
+    objective: Callable[..., float], callback: Callable[..., None]
+) -> optimizer.Result:
+    """What a study by two threads had come to when Ctrl-C ended it."""
+    threads = optimizer.EfficiencyConfig(use_process_pool=False, enable_data_subsampling=False)
+    with pytest.raises(StudyInterrupted) as caught:
+        optimizer.optimize(
+            objective,
+            {"x": {"type": "float", "min": -5, "max": 5}},
+            n_trials=500,
+            workers=2,
+            mode=threads,
+            callbacks=[callback],
+        )
+    result: optimizer.Result = caught.value.result
+    return result
+
+
 def test_a_ctrl_c_that_waited_leaves_no_trial_running_in_workers() -> None:
     def ctrl_c(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         if trial.number == 4:
@@ -157,18 +175,8 @@ def test_a_ctrl_c_that_waited_leaves_no_trial_running_in_workers() -> None:
             ended.wait(60)
         return params["x"]
 
-    threads = optimizer.EfficiencyConfig(use_process_pool=False, enable_data_subsampling=False)
-    with pytest.raises(StudyInterrupted) as caught:
-        optimizer.optimize(
-            objective,
-            {"x": {"type": "float", "min": -5, "max": 5}},
-            n_trials=500,
-            workers=2,
-            mode=threads,
-            callbacks=[ctrl_c],
-        )
+    result = interrupted_in_threads(objective, ctrl_c)
     ended.set()
-    result = caught.value.result
     assert not [t.number for t in result.study.trials if not t.state.is_finished()]
     assert result.run.trials == len(result.study.trials)
 
@@ -189,17 +197,7 @@ def test_callbacks_hear_of_a_trial_that_came_to_its_end_with_the_ctrl_c() -> Non
             go.wait(60)
         return params["x"]
 
-    threads = optimizer.EfficiencyConfig(use_process_pool=False, enable_data_subsampling=False)
-    with pytest.raises(StudyInterrupted) as caught:
-        optimizer.optimize(
-            objective,
-            {"x": {"type": "float", "min": -5, "max": 5}},
-            n_trials=500,
-            workers=2,
-            mode=threads,
-            callbacks=[ctrl_c],
-        )
-    trials = caught.value.result.study.trials
+    trials = interrupted_in_threads(objective, ctrl_c).study.trials
     assert called == [t.number for t in trials if t.state == TrialState.COMPLETE]
     assert called[:2] == [0, 1]
 
