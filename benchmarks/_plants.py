@@ -125,7 +125,7 @@ BLIND_SPOTS = (
     Plant(
         "a sleep",
         ("stores.SeenBatch",),
-        (Edit(GUARD, "time.sleep(0)", "time.sleep(0.0005)"),),
+        (Edit(GUARD, "time.sleep(0)", "time.sleep(0.002)"),),
         ("wall",),
         silent=("bytecodes", "instructions", "c_calls", "python_calls", "steps"),
         prior=(
