@@ -8,8 +8,8 @@ objects are known again.  What came is believed when the chain of frames leads t
 code only, each at an instruction of its own; otherwise it is torn, and read again.
 
 It matters that the first reading is whole almost always.  Each one that is not comes out later than
-it was asked for, and the next is whole the sooner, the less the thread does: a sampler that reads
-again and again finds it waiting too often.
+it was asked for, and the next is whole the sooner, the less the thread does.  So what a later one
+shows counts only as far as the first one has it, too (`_torn.py`).
 
 A thread that has slept since it was last seen, by what the kernel counts, is not read at all.
 """
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import _layouts
 import _remote
 from _remote import Gone, Torn, Unmapped
+from _torn import Glimpse, Link, Range
 
 if TYPE_CHECKING:
     from _looked_into import Process
@@ -59,6 +60,8 @@ class Thread:
         self._counts = _opened(f"/proc/{process.pid}/task/{tid}/schedstat")
         self._status = _opened(f"/proc/{process.pid}/task/{tid}/stat")
         self._marks = _Marks(process)
+        self._chain: list[Link] = []  # of the last reading, leaf first
+        self._last: tuple[bytearray, list[Range]] | None = None  # reading of its data stack
         self._forget()
 
     def close(self) -> None:
@@ -80,6 +83,7 @@ class Thread:
         Raises Torn when it could not be read whole in `ATTEMPTS`, Gone or Forbidden.
         """
         before = self._count()
+        glimpse = None
         for attempt in range(ATTEMPTS):
             try:
                 stack = self._read()
@@ -87,16 +91,23 @@ class Thread:
                     raise Torn("no frames")
                 self.stack = stack
                 break
-            except Unmapped:  # most often a frame elsewhere, whose generator has gone
-                self._plan(self._chunks) if attempt == 0 else self._forget()
-            except Torn:
-                if attempt == ATTEMPTS // 2:
-                    self._forget()
+            except Torn as error:
+                if attempt == 0 and self._last:
+                    glimpse = Glimpse(*self._last, self._unpack)
+                self._plan_again(attempt, isinstance(error, Unmapped))
             self._process.torn += 1
         else:
             raise Torn("it changed in each attempt")
         self._asleep = before if before and self._sleeps() and self._count() == before else b""
-        return stack
+        stood = glimpse.common(self._chain, self._process.codes.known) if glimpse else ()
+        return stood or stack
+
+    def _plan_again(self, attempt: int, unmapped: bool) -> None:
+        """Drop what may have been planned in vain; unmapped: a piece was not there."""
+        if unmapped and attempt == 0:  # most often a frame elsewhere, whose generator has gone
+            self._plan(self._chunks)
+        elif unmapped or attempt == ATTEMPTS // 2:
+            self._forget()
 
     def _count(self) -> bytes:
         """What the kernel has counted of it: its time on a processor, and how often it got one."""
@@ -144,6 +155,7 @@ class Thread:
 
     def _read(self) -> Stack:
         layout = self._layout
+        self._last = None
         buffer = self._read_at_once()
         interpreter, native, chunk = (
             _WORD.unpack_from(buffer, offset)[0]
@@ -151,11 +163,11 @@ class Thread:
         )
         if interpreter not in self._process.interpreters or native != self._process.inner(self.tid):
             raise Torn("the state of another thread")
-        head = self._head(buffer)
         if not any(chunk == start for start, _ in self._chunks):
             self._find_chunks(chunk)
             raise Torn("another chunk of the data stack")
-        return self._walk(buffer, head)
+        self._last = buffer, self._ranges
+        return self._walk(buffer, self._head(buffer))
 
     def _read_at_once(self) -> bytearray:
         """The pieces, unless this process lost its processor in the midst of them."""
@@ -210,7 +222,8 @@ class Thread:
     def _walk(self, buffer: bytearray, address: int) -> Stack:
         known, unpack, places = self._process.codes.known, self._unpack, self._elsewhere.at
         low, high, shift = self._ranges[0] if self._ranges else (0, -1, 0)
-        codes: list[int] = []
+        chain: list[Link] = []
+        self._chain = chain
         frames: list[int] = []
         owner = 0
         for _ in range(_MOST_FRAMES):
@@ -222,6 +235,7 @@ class Thread:
                 at = places[address]
             else:
                 at = self._otherwise(address)
+            here = address
             code, address, instruction, owner = unpack(buffer, at)
             if owner == _layouts.C_STACK:
                 continue
@@ -233,12 +247,12 @@ class Thread:
                 number = one.frame(instruction)
             if number >= 0:
                 frames.append(number)
-            codes.append(code)
+            chain.append((here, code, address, number))
         else:
             raise Torn("no end of frames")
         if owner == _layouts.GENERATOR:
             raise Torn("a generator that has just been left")
-        self._marks.check(codes)
+        self._marks.check([code for _, code, _, _ in chain])
         return tuple(frames)
 
     def _otherwise(self, address: int) -> int:

@@ -287,6 +287,20 @@ def test_a_torn_stack_is_read_again(waiting: Running) -> None:
 
 
 @known_minors
+def test_of_a_stack_that_was_torn_what_stood_at_once_counts(waiting: Running) -> None:
+    """Whatever is entered until a reading is whole was not there when it was asked for."""
+    (thread,) = waiting.process.threads.values()
+    ref = waiting.look()[thread.tid]
+    _, _, shift = thread._ranges[0]
+    leaf_code = thread._chain[0][0] + shift + waiting.process.layout.code
+    thread._asleep = b""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remote.Pieces, "read", tearing(1, thread, leaf_code, 4096))
+        assert waiting.look()[thread.tid] == ref[1:]
+    assert waiting.look()[thread.tid] == ref  # who has slept since is where he was
+
+
+@known_minors
 def test_a_stack_that_stays_torn_is_missed(
     waiting: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
