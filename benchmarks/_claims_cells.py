@@ -18,7 +18,7 @@ MB = 1_000_000
 
 
 def speed_cells(row: Row) -> tuple[str, ...]:
-    wall = spread(row.measured.wall) if row.measured else "-"
+    wall = spread(row.wall) if row.wall else "-"
     return label(row), reported(row), wall, times(row), *savings(row), verdict(row)
 
 

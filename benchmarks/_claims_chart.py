@@ -62,10 +62,7 @@ class Bar:
 def bars_of(report: ClaimsReport) -> list[Bar]:
     """The claims that have a factor of wall time, in the reports' order; those not built last."""
     found = [
-        Bar(
-            *(row.claim, reported(row), _reported(row)),
-            *(row.measured.wall if row.measured else None, row.verdict),
-        )
+        Bar(row.claim, reported(row), _reported(row), row.wall, row.verdict)
         for row in report.rows
         if row.role is Role.CLAIM
     ]

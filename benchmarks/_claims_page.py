@@ -182,7 +182,7 @@ def _claim(name: str, rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> str:
     own = row.role is Role.CLAIM
     told = _verdict(verdict(row)) if own else text(verdict(row))
-    numbers = [spread(row.measured.wall) if row.measured else "-", times(row), *savings(row)]
+    numbers = [spread(row.wall) if row.wall else "-", times(row), *savings(row)]
     return (
         f'<tr class="{"row" if own else "below"}"><td class="n">{_name(row)}</td>'
         f"<td>{text(reported(row))}</td>{_numbers(numbers)}<td>{told}</td></tr>"

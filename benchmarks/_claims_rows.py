@@ -78,6 +78,14 @@ class Row:
         return f"{self.hot_path}[{self.case}]" if self.hot_path else self.claim
 
     @property
+    def wall(self) -> Spread | None:
+        """before / after of wall time: measured here, or found by a command of its own."""
+        if self.measured:
+            return self.measured.wall
+        found = (one.found for one in self.figures if one.unit is Unit.WALL)
+        return next((Spread(one.value, one.low, one.high) for one in found if one), None)
+
+    @property
     def stands_for(self) -> str:
         """The work in words: how many trials, and what of them."""
         if self.trials is None:

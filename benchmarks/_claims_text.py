@@ -74,7 +74,7 @@ def readme_lines(report: ClaimsReport) -> list[str]:
         (
             label(row),
             reported(row),
-            spread(row.measured.wall) if row.measured else "-",
+            spread(row.wall) if row.wall else "-",
             times(row),
             *savings(row),
             verdict(row, against_plain=False),  # which has a line of its own

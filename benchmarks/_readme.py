@@ -1,8 +1,8 @@
 """The README's tables come from stored runs: `python -m benchmarks._readme store | check`.
 
-`store` keeps the last reports of `nox -s bench`, `claims`, `parity`, `start`, `growth` and `modes`
+`store` keeps the last reports of `nox -s bench`, `modes`, `claims`, `parity`, `start` and `growth`
 in `benchmarks/results/` and writes their tables into the README; `check` exits 1 if the README says
-anything else.
+anything else. The claims tell of the modes, so they are run after them.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks import _claims_modes, _modes, _modes_runs
-from benchmarks._claims_cells import verdict, words
+from benchmarks._claims_cells import speed_cells, spread, verdict, words
 from benchmarks._claims_figures import ClaimVerdict
 from benchmarks._claims_rows import Line, Role, Row
 from benchmarks._claims_table import Claim, read_claims
@@ -273,6 +273,9 @@ def test_a_mode_is_judged_by_time_and_quality(
     assert "the least of 2 searches, 20 seeds each: `nox -s modes` of 2026-01-02" in told
     assert f"quality of what is found: reported 95-98%, found {100 * value:.1f}%" in told
     assert f"{100 * value:.1f}%" in verdict(found)
+    assert found.wall is not None
+    assert found.wall.ratio == pytest.approx(faster, rel=1e-3)
+    assert speed_cells(found)[2] == spread(found.wall)  # where every other row has its own
 
 
 def test_every_mode_has_a_row_and_a_target() -> None:

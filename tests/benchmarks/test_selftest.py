@@ -333,6 +333,7 @@ class BudgetClone(Clone):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, "c0")
         self.done: list[str] = []
+        self.asked: list[tuple[str, ...]] = []
 
     def reset(self) -> None:
         self.done.append("reset")
@@ -348,21 +349,36 @@ class BudgetClone(Clone):
         return 61.4
 
     def gate(self, *words: str, python: str = "") -> Answer:
-        self.done.append(" ".join(["gate", *words]))
+        self.asked.append(words)
+        self.done.append("gate")
         code = self.done.count("gate") - 1
         return Answer(code, {"findings": [finding("cpu")], "notes": []}, "", 9.6)
 
 
-def test_a_budget_is_of_stored_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(_synthetic, "ENOUGH", len(_registry.load()) + 3)
+@pytest.mark.parametrize("real", [3, 44, 58, 200])
+def test_a_budget_is_of_fifty_hot_paths_of_every_kind(real: int) -> None:
+    names = [f"path{place:03}" for place in range(real)]
+    taken, synthetic = _synthetic.chosen(names)
+    assert len(set(taken)) + synthetic == _synthetic.ENOUGH == 50
+    assert synthetic >= len(_synthetic.KINDS)
+    assert set(taken) <= set(names)
+    assert taken == sorted(taken)
+    assert names.index(taken[-1]) >= 0.9 * (real - 1)  # not the first ones alone
+
+
+def test_a_budget_is_of_stored_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder in ("optimizer", "benchmarks"):
         (tmp_path / folder).mkdir()
     clone = BudgetClone(tmp_path)
     assert _synthetic.budget(clone, lambda line: None) == 0
     stored = ["reset", "commit", "rebaseline synthetic", "touch", "gate", "gate", "reset"]
     assert clone.done == stored
+    green, red = clone.asked
+    assert green == red
+    assert len(set(green)) == 50
+    declared = {path.name for path in _registry.load()}
+    assert {name for name in green if not name.startswith("synthetic.")} <= declared
+    assert {"synthetic.Dict0", "synthetic.Strings0"} <= set(green)
     out = capsys.readouterr().out
     assert "set-up, in no time below: 61 s" in out
     assert "green: 10 s of 180 s for 1 cases (in time)" in out
