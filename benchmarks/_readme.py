@@ -1,8 +1,13 @@
-"""The README's tables come from stored runs: `python -m benchmarks._readme store | check`.
+"""The README's tables come from stored runs.
+
+    python -m benchmarks._readme store [NAME ...]
+    python -m benchmarks._readme check
 
 `store` keeps the last reports of `nox -s bench`, `modes`, `claims`, `parity`, `start` and `growth`
-in `benchmarks/results/` and writes their tables into the README; `check` exits 1 if the README says
-anything else. The claims tell of the modes, so they are run after them.
+(all, or those named) in `benchmarks/results/` and writes their tables into the README; `check`
+exits 1 if the README says anything else. Each table has the date of its run. What is stored was
+measured on the code that the last `nox -s bench` saw. The claims tell of the modes, so they are run
+after them.
 """
 
 from __future__ import annotations
@@ -52,18 +57,20 @@ REPORTS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words not in (["store"], ["check"]):
+    order, names = words[:1], words[1:]
+    known = {"store": set(REPORTS), "check": set[str]()}
+    if len(order) != 1 or order[0] not in known or set(names) - known[order[0]]:
         print(__doc__)
         return 2
     try:
-        if words == ["store"]:
-            _store()
+        if order == ["store"]:
+            _store(names or list(REPORTS))
         text = README.read_text(encoding="utf-8")
         now = rendered(text)
     except (MissingBlockError, ClaimsFormatError) as error:
         print(error)
         return 1
-    if words == ["store"]:
+    if order == ["store"]:
         replace(README, now)
     elif text != now:
         print("README.md differs from the stored runs: run `python -m benchmarks._readme store`")
@@ -87,25 +94,29 @@ def rendered(text: str) -> str:
     return text
 
 
-def _store() -> None:
-    """Keep the last reports: all, or none where one of them is refused."""
+def _store(names: Sequence[str]) -> None:
+    """Keep the last reports of these names: all, or none where one of them is refused."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     reports = {}
-    for name, source in REPORTS.items():
-        file = SCRATCH / source
+    for name in {"bench": None, **dict.fromkeys(names)}:
+        file = SCRATCH / REPORTS[name]
         if not file.is_file():
             raise SystemExit(f"there is no {file}: run `nox -s {name}` first")
         reports[name] = json.loads(file.read_text(encoding="utf-8")) | {"machine": machine}
         if name != "start":  # which has no parts
             _refuse_part(name, reports[name])
     _refuse_other(reports["bench"])
-    for name in ("claims", "parity", "start", "growth", "modes"):
+    for name in reports.keys() - {"bench"}:
         _refuse_older(name, reports[name], reports["bench"]["tree"])
     RESULTS.mkdir(exist_ok=True)
-    _growth.write(reports.pop("growth"), RESULTS / "growth.json")  # with its charts
-    for name, report in reports.items():
-        replace(RESULTS / f"{name}.json", json.dumps(report, indent=1) + "\n")
-    replace(RESULTS / "claims.svg", _chart(reports["claims"]))
+    for name in names:
+        file, report = RESULTS / f"{name}.json", reports[name]
+        if name == "growth":
+            _growth.write(report, file)  # with its charts
+        else:
+            replace(file, json.dumps(report, indent=1) + "\n")
+        if name == "claims":
+            replace(RESULTS / "claims.svg", _chart(report))
 
 
 def _chart(claims: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from benchmarks.gate.own import source_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+EVERY = list(_readme.REPORTS)
 SUITES = {peers: _claims_code.suites(ROOT, peers=peers) for peers in (False, True)}
 _WHO = ("NAME", "EMAIL")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
@@ -49,7 +50,7 @@ def test_a_lost_block_is_told(
     readme.write_text(TEXT.replace(f"<!-- end: {name} -->", ""), encoding="utf-8")
     before = readme.read_bytes()
     monkeypatch.setattr(_readme, "README", readme)
-    monkeypatch.setattr(_readme, "_store", lambda: None)
+    monkeypatch.setattr(_readme, "_store", lambda names: None)
     assert _readme.main([command]) == 1
     assert capsys.readouterr().out.startswith(f"the README lost its block '{name}'")
     assert readme.read_bytes() == before
@@ -99,13 +100,26 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_whole_runs_of_unchanged_code_are_stored(folder: Path) -> None:
-    _readme._store()
+    _readme._store(EVERY)
     for name, source in _readme.REPORTS.items():
         stored = json.loads((folder / "results" / f"{name}.json").read_text(encoding="utf-8"))
         assert stored.pop("machine")
         assert stored.items() <= whole_runs()[source].items()
     charts = {path.stem for path in (folder / "results").glob("*.svg")}
     assert charts == {"claims", *(f"growth-{name}" for name in GROUPS)}
+
+
+def test_what_is_named_is_stored_alone(folder: Path) -> None:
+    (folder / "parity.json").unlink()
+    _readme._store(["start", "growth"])
+    stored = {path.name for path in (folder / "results").iterdir()}
+    assert stored == {"start.json", "growth.json", *(f"growth-{name}.svg" for name in GROUPS)}
+
+
+@pytest.mark.parametrize("words", [[], ["keep"], ["check", "start"], ["store", "nothing"]])
+def test_other_words_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert _readme.main(words) == 2
+    assert "store [NAME ...]" in capsys.readouterr().out
 
 
 OTHER = sorted(path.name for path in _registry.load())[1]
@@ -142,7 +156,7 @@ def test_any_other_run_is_refused_and_nothing_stored(
     report = whole_runs()[source] | {part: value}
     (folder / source).write_text(json.dumps(report), encoding="utf-8")
     with pytest.raises(SystemExit, match=told):
-        _readme._store()
+        _readme._store(EVERY)
     assert not (folder / "results").exists()
 
 
@@ -151,13 +165,13 @@ def test_the_hot_paths_whose_code_changed_are_named(folder: Path) -> None:
     report["baselines"][OTHER] = {"tree": "t1"}
     (folder / "last.json").write_text(json.dumps(report), encoding="utf-8")
     with pytest.raises(SystemExit, match=rf"changed code \({OTHER}\)"):
-        _readme._store()
+        _readme._store(EVERY)
 
 
 def test_storing_without_a_run_says_what_to_run(folder: Path) -> None:
     (folder / "claims.json").unlink()
     with pytest.raises(SystemExit, match="run `nox -s claims` first"):
-        _readme._store()
+        _readme._store(EVERY)
 
 
 def test_the_code_runs(tmp_path: Path) -> None:
