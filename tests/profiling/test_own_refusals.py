@@ -47,6 +47,7 @@ def test_a_python_that_tells_odd_offsets_is_unknown(words: dict[int, int], said:
         layouts._told(struct.pack("<71Q", *table), 0x030D00F0)
 
 
+# A process' files are found by /proc, which macOS and Windows do not have; any Python will do.
 @pytest.mark.skipif(
     not Path("/proc/self/exe").exists(),
     reason="symbols are those of a process on Linux",
