@@ -19,20 +19,25 @@ from optimizer.errors import StudyInterrupted
 
 INTERRUPTED = """
 import threading
-workers, told = int(sys.argv[2]), os.path.join(os.path.dirname(path), "told")
+workers, here = int(sys.argv[2]), os.path.dirname(path)
+def mark(name):
+    open(os.path.join(here, name), "a").close()
 def objective(params, context):
     if context.number >= 3:
-        open(told, "a").close()
+        mark("begun")
         time.sleep(60)
     return params["x"]
+def told(study, trial):  # the first three, in any order: one worker may be later than the other
+    if sum(t.state.is_finished() for t in study.trials) == 3:
+        mark("told")
 def pids():
     import subprocess
     found = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "pid="], capture_output=True,
                            text=True).stdout.split()
     return len(found) - 1  # ps itself
-began = time.monotonic()
 try:
-    optimizer.optimize(objective, FLOAT, n_trials=50, workers=workers, storage=path, seed=1)
+    optimizer.optimize(objective, FLOAT, n_trials=50, workers=workers, storage=path, seed=1,
+                       callbacks=[told])
 except KeyboardInterrupt as interrupt:
     print(type(interrupt).__name__, [t.state.name for t in interrupt.result.study.trials])
     print(interrupt.result.run.trials, "told", pids())
@@ -68,6 +73,7 @@ def test_ctrl_c_ends_the_study_and_keeps_what_was_told(
     path = tmp_path / "study.db"
     process = start(INTERRUPTED, path, workers)
     wait_for(tmp_path / "told", process)
+    wait_for(tmp_path / "begun", process)
     sent_s = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
