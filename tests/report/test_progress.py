@@ -30,7 +30,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(progress, "time", clock)
     size = os.terminal_size((200, 24))
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: size)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda fallback=None: size)
     return clock
 
 
@@ -81,7 +81,7 @@ def test_a_shorter_line_wipes_the_longer(clock: Clock) -> None:
 
 def test_it_fits_the_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     size = os.terminal_size((30, 24))
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: size)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda fallback=None: size)
     stream = Terminal()
     ProgressLine(10, stream).show(1, 0.5, 0)
     assert len(stream.getvalue()) == 1 + 29
