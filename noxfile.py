@@ -74,9 +74,17 @@ def rebaseline(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite on all cores; arguments go to pytest, which then takes one."""
+    """The test suite on all cores; arguments go to pytest, which then takes one core."""
     _install(session, "-e", ".[fast]", *_group("test", "bench", "profile"))
-    session.run("pytest", "-m", "not stress", *(session.posargs or PARALLEL))
+    quick = ["-m", "not stress and not end_to_end", *PARALLEL]
+    session.run("pytest", *(["-m", "not stress", *session.posargs] if session.posargs else quick))
+
+
+@nox.session
+def end_to_end(session: nox.Session) -> None:
+    """The whole gate and the whole profiler, each on projects of its own."""
+    _install(session, "-e", ".[fast]", *_group("test", "bench", "profile"))
+    session.run("pytest", "-m", "end_to_end and not stress", *(session.posargs or PARALLEL))
 
 
 @nox.session

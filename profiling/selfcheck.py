@@ -6,13 +6,16 @@
     python profiling/selfcheck.py --slowdown           # what the recording itself costs
 
 Each study carries exclusive timers and is profiled as any other; its own timers are the truth, in
-the same run.  Exits 1 when a phase is further off than --limit, 2 when a study could not be run.
+the same run.  Beside each error stands what as many looks scatter by themselves: twice the standard
+error, were each look independent of the others.  Exits 1 when a phase is further off than --limit,
+or sampler or storage by more than 1 point on a run of a minute; 2 when a study could not be run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -34,7 +37,8 @@ ASIDE = (
     "tpe_sqlite_callbacks",
     "loading_each_trial",
 )
-FINE = ("sampler", "storage")  # held to a closer limit on long runs
+FINE = ("sampler", "storage")  # held to a closer limit on long runs: points, seconds
+FINE_POINTS, LONG_S = 1.0, 60.0
 SHOWN = 0.002  # smaller shares are not printed
 NO_CHECK = 2  # exit code: a planted study could not be run, so nothing is known
 
@@ -47,14 +51,26 @@ class Check:
     truth: dict[str, float]
     found: dict[str, float]
     seconds: float
+    looks: float  # at any of its threads
 
     def errors(self) -> dict[str, float]:
         """Found less true, in points of a hundred."""
         names = sorted({*self.truth, *self.found})
         return {n: 100 * (self.found.get(n, 0.0) - self.truth.get(n, 0.0)) for n in names}
 
+    def scatter(self, name: str) -> float:
+        """What independent looks would be off by in one run of twenty, in points of a hundred."""
+        true = self.truth.get(name, 0.0)
+        return 200 * math.sqrt(true * (1 - true) / self.looks) if self.looks else math.inf
+
     def worst(self) -> float:
         return max((abs(error) for error in self.errors().values()), default=0.0)
+
+    def too_far(self, limit: float) -> list[str]:
+        """The phases that are further off than they may be."""
+        long = self.seconds >= LONG_S
+        limits = dict.fromkeys(FINE, min(limit, FINE_POINTS)) if long else {}
+        return [n for n, error in self.errors().items() if abs(error) > limits.get(n, limit)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _slowdowns(options: argparse.Namespace) -> int:
-    ratios = slowdown(options.trials, options.rounds, _extra(options), options.python)
+    words = ["--rate", str(options.rate), *_pause(options)]
+    ratios = slowdown(options.trials, options.rounds, words, options.python)
     for name, found in ratios.items():
         middle, least, most = statistics.median(found), min(found), max(found)
         print(f"{name}: x{middle:.3f} (median of {len(found)}; {least:.3f} to {most:.3f})")
@@ -78,38 +95,46 @@ def _slowdowns(options: argparse.Namespace) -> int:
 def _checks(options: argparse.Namespace) -> int:
     checks = []
     for study in options.study or (ASIDE if options.aside else OPEN):
-        checks.append(check(study, options.seconds, _extra(options), options.python))
-        _show(checks[-1])
+        for _ in range(options.times):
+            words = study, options.seconds, _pause(options), options.python, options.rate
+            checks.append(check(*words))
+            _show(checks[-1])
     worst = max(one.worst() for one in checks)
     print(f"largest error: {worst:.2f} points (limit {options.limit:g})")
-    return int(worst > options.limit)
+    far = [f"{one.study} {name}" for one in checks for name in one.too_far(options.limit)]
+    if far:
+        print(f"further off than they may be: {', '.join(far)}")
+    return int(bool(far))
 
 
-def _extra(options: argparse.Namespace) -> list[str]:
-    return ["--rate", str(options.rate), *(["--pause"] if options.pause else [])]
+def _pause(options: argparse.Namespace) -> list[str]:
+    return ["--pause"] if options.pause else []
 
 
-def check(study: str, seconds: float, extra: Sequence[str], python: str) -> Check:
-    """Profile one planted study; extra: more options of study_time.py.
+def check(study: str, seconds: float, extra: Sequence[str], python: str, rate: int = 200) -> Check:
+    """Profile one planted study `rate` times a second; extra: more options of study_time.py.
 
     Cost: about `seconds` and two imports of Optuna. Raises RuntimeError when no profile came of it.
     """
     with tempfile.TemporaryDirectory(prefix="selfcheck-") as folder:
         environ = {**os.environ, "PLANTED_TRUTH": folder}
         profiles = Path(folder, "profiles")
-        words = [*("--python", python), *extra, *("--output", str(profiles))]
-        line = [sys.executable, str(HERE / "study_time.py"), *words, *_study(study, seconds)]
+        words = [*("--python", python), *("--rate", str(rate)), *extra]
+        words += ["--output", str(profiles), *_study(study, seconds)]
+        line = [sys.executable, str(HERE / "study_time.py"), *words]
         done = subprocess.run(line, env=environ, capture_output=True, text=True)
         pages = list(profiles.glob("*/profile.json"))
         if done.returncode or not pages:
             raise RuntimeError(f"{study}: exit code {done.returncode}\n{done.stderr[-2000:]}")
         profile = _model.from_json(pages[0].read_text(encoding="utf-8"))
         found = {phase.name: phase.share for phase in profile.phases}
+        looks = rate * sum(phase.seconds for phase in profile.phases)
         true = _exclusive.seconds(Path(folder))
     whole = sum(true.values())
     if whole <= 0:
         raise RuntimeError(f"{study}: its timers measured nothing; let it run longer (--seconds)")
-    return Check(study, {n: s / whole for n, s in true.items()}, found, profile.duration_s)
+    shares = {name: seconds / whole for name, seconds in true.items()}
+    return Check(study, shares, found, profile.duration_s, looks)
 
 
 def _study(study: str, seconds: float) -> list[str]:
@@ -118,12 +143,14 @@ def _study(study: str, seconds: float) -> list[str]:
 
 
 def _show(one: Check) -> None:
-    print(f"{one.study}, {one.seconds:.1f} s\n  {'phase':20} {'true':>7} {'found':>7} {'error':>7}")
+    columns = f"{'true':>7} {'found':>7} {'error':>7} {'scatter':>8}"
+    print(f"{one.study}, {one.seconds:.1f} s, {one.looks:,.0f} looks\n  {'phase':20} {columns}")
     errors = one.errors()
     for name in sorted(errors, key=lambda name: -one.truth.get(name, 0.0)):
         true, found = one.truth.get(name, 0.0), one.found.get(name, 0.0)
         if max(true, found) >= SHOWN:
-            print(f"  {name:20} {true:7.1%} {found:7.1%} {errors[name]:+7.2f}")
+            figures = f"{true:7.1%} {found:7.1%} {errors[name]:+7.2f} {one.scatter(name):8.2f}"
+            print(f"  {name:20} {figures}")
     print(f"  worst {one.worst():.2f} points", flush=True)
 
 
@@ -167,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("study", nargs="*", choices=[*OPEN, *ASIDE, []], metavar="study")
     parser.add_argument("--aside", action="store_true", help="the studies kept aside")
     parser.add_argument("--seconds", type=float, default=12.0, help="of each study (12)")
+    parser.add_argument("--times", type=int, default=1, help="each study is run (1)")
     parser.add_argument("--rate", type=int, default=200, help="samples a second (200)")
     parser.add_argument("--pause", action="store_true", help="as of study_time.py")
     parser.add_argument("--limit", type=float, default=3.0, help="points a phase may be off (3)")

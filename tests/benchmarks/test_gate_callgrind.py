@@ -18,6 +18,7 @@ from benchmarks.gate import callgrind
 from benchmarks.gate.contract import Body
 from benchmarks.gate.errors import NotMeasuredError
 
+pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).resolve().parents[2]
 LOOP = 400_000  # instructions
 AGAIN = ("spin", "loop", "litter", "table", "blocks")  # counted in a second process, too

@@ -24,6 +24,7 @@ from toy_project import (
 from benchmarks.gate import measuring, outcome, rules
 
 __all__ = ["bare", "check", "nothing_left", "quick", "stored", "toy"]  # fixtures
+pytestmark = pytest.mark.end_to_end
 
 # --- exit code 0
 

@@ -25,6 +25,7 @@ from benchmarks.gate import cli, harness, outcome, ratio
 from benchmarks.gate import rebaseline as moving
 
 __all__ = ["bare", "nothing_left", "quick", "stored", "toy"]  # fixtures
+pytestmark = pytest.mark.end_to_end
 
 HANGS = """
 

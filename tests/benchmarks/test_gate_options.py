@@ -12,6 +12,7 @@ from toy_project import Check, Toy, bare, check, nothing_left, quick, stored, to
 from benchmarks.gate import cli, run
 
 __all__ = ["bare", "check", "nothing_left", "quick", "stored", "toy"]  # fixtures
+pytestmark = pytest.mark.end_to_end
 
 NEW_PATH = """
 

@@ -14,6 +14,7 @@ from toy_project import (
 )
 
 __all__ = ["bare", "nothing_left", "quick", "stored", "toy"]  # fixtures
+pytestmark = pytest.mark.end_to_end
 
 
 def test_rebaseline_refuses_a_dirty_tree(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:

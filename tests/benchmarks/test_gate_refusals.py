@@ -25,6 +25,7 @@ from toy_project import (
 from benchmarks.gate import cli
 
 __all__ = ["bare", "check", "nothing_left", "quick", "stored", "toy"]  # fixtures
+pytestmark = pytest.mark.end_to_end
 
 # --- exit code 2
 

@@ -14,9 +14,12 @@ from script_modules import SCRIPTS, script_module
 
 model = script_module("_model")
 HERE = Path(__file__).resolve().parent
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("memray") is None, reason="memray is not installed"
-)
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.skipif(
+        importlib.util.find_spec("memray") is None, reason="memray is not installed"
+    ),
+]
 
 
 def profiled(folder: Path, script: str, *words: str, code: int = 0) -> tuple[Any, Any, str]:

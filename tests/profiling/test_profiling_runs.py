@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.end_to_end
 SCRIPTS = Path(__file__).resolve().parents[2] / "profiling"
 needs_py_spy = pytest.mark.skipif(
     shutil.which("py-spy", path=str(Path(sys.executable).parent)) is None

@@ -41,6 +41,18 @@ def test_every_planted_study_is_attributed(study: str) -> None:
 
 
 def test_errors_are_points_of_the_whole() -> None:
-    one = selfcheck.Check("x", {"a": 0.5, "b": 0.5}, {"a": 0.53, "c": 0.47}, 10.0)
+    one = selfcheck.Check("x", {"a": 0.5, "b": 0.5}, {"a": 0.53, "c": 0.47}, 10.0, 2_500.0)
     assert one.errors() == pytest.approx({"a": 3.0, "b": -50.0, "c": 47.0})
     assert one.worst() == pytest.approx(50.0)
+    assert one.too_far(limit=10.0) == ["b", "c"]
+    assert one.scatter("a") == pytest.approx(2.0)
+    assert one.scatter("c") == 0.0
+
+
+def test_long_runs_are_held_to_a_closer_limit() -> None:
+    shares = {"storage": 0.5, "sampler": 0.2, "objective": 0.3}
+    found = {"storage": 0.512, "sampler": 0.208, "objective": 0.28}
+    short, long = (selfcheck.Check("x", shares, found, s, 1e4) for s in (12.0, 60.0))
+    assert short.too_far(limit=3.0) == []
+    assert long.too_far(limit=3.0) == ["storage"]
+    assert long.too_far(limit=0.5) == ["objective", "sampler", "storage"]
