@@ -17,6 +17,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
@@ -50,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # A shell starts background jobs with it ignored, and code that asks goes another way then.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Made first: it must see each connection that the code under test opens.
     worker = Worker(create(options.instrument, options.log) if options.instrument else None)
     for line in sys.stdin:

@@ -1,16 +1,21 @@
-"""A worker from inside: what closed cases leave behind."""
+"""A worker from inside: what closed cases leave behind, and how it takes Ctrl-C."""
 
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks.gate import worker
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Node:
@@ -52,6 +57,19 @@ def opened() -> tuple[worker.Worker, weakref.ref[Node]]:
     found._freeze()
     found.open("p", "c")
     return found, weakref.ref(bodies.pop().node)
+
+
+def test_a_background_job_has_the_ctrl_c_of_any_other() -> None:
+    script = """
+import signal, sys
+from benchmarks.gate import worker
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+worker.main(["--package", "p", "--stage", ".", "--loader", "m:f"])
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, file=sys.stderr)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "True\n")
 
 
 def test_much_that_closed_cases_leave_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
