@@ -27,6 +27,7 @@ from typing import Any
 
 import _promptly
 import _remote
+from _promptly import Promptness
 from _raw_samples import RawSamples
 from _tree import Tree
 
@@ -53,6 +54,7 @@ class Sampler:
         self._find_at = 0.0
         self._weighed = (0.0, 0.0)
         self._said = False
+        self._promptness = Promptness()
 
     @property
     def forsaken(self) -> bool:
@@ -69,6 +71,7 @@ class Sampler:
             moment = slot + random.random() * self._period_s
             time.sleep(max(moment - time.monotonic(), 0.0))
             now = time.monotonic()
+            self._promptness.came(now - moment)
             if now > slot + self._period_s:  # late: the slots in between have no round
                 slot += (now - slot) // self._period_s * self._period_s
             self._round(slot)
@@ -128,6 +131,8 @@ class Sampler:
             "torn": self.tree.torn,
             "cpu_ratio": round(time.process_time() / wall_s, 4),
             "reached_hz": round((len(rounds) - 1) / seen_s, 1) if seen_s > 0 else None,
+            "late_ratio": round(self._promptness.share_late(), 4),
+            "came_first": self._promptness.first,
             "lowered_to_hz": self._slowest_hz if self._slowest_hz < self._asked_hz else None,
             "unread": [[one.pid, one.why] for one in self.tree.everybody().values() if one.why],
         }

@@ -7,7 +7,6 @@ interpreter before it is used: it must read a stack that is known.  Everything e
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import _launch
 import _layouts
+import _promptly
 import _py_spy
 import _remote
 import _symbols
@@ -28,7 +28,6 @@ from _looked_into import Process, Starting
 _SAMPLER = Path(__file__).with_name("_sampler.py")
 _TRIES, _AGAIN_S = 200, 0.02
 _FEW_MISSED = 0.001  # of all looks
-_IN_TIME = 0.95  # of all rounds
 # Waits where no other interpreter of the same kind would: the stack is known to the line.
 _KNOWN = """
 import sys
@@ -189,11 +188,11 @@ def remarks(way: Way, facts: Mapping[str, Any]) -> tuple[str, ...]:
     ]
     if missed > _FEW_MISSED * (samples + missed):
         found[0] += "; what was seen before stands for them"
-    reached_hz, asked_hz = facts.get("reached_hz") or math.inf, facts.get("rate_hz") or 0
-    if reached_hz < _IN_TIME * asked_hz and not facts.get("lowered_to_hz"):
+    late = facts.get("late_ratio") or 0.0
+    if late > _promptly.OFTEN:
         found.append(
-            f"the machine was busy: {reached_hz:g} rounds of samples a second came instead of "
-            f"{asked_hz}, rather when the study waited, so its waits may be told too long"
+            f"the machine was busy: {late:.1%} of the samples came late, rather when the study "
+            f"waited, so its waits may be told too long"
         )
     if facts.get("lowered_to_hz"):
         found.append(

@@ -22,6 +22,7 @@ clock: Any = script_module("_clock")
 interpreter: Any = script_module("_interpreter")
 launch: Any = script_module("_launch")
 layouts: Any = script_module("_layouts")
+promptly: Any = script_module("_promptly")
 raw_samples: Any = script_module("_raw_samples")
 remote: Any = script_module("_remote")
 sampler: Any = script_module("_sampler")
@@ -288,3 +289,38 @@ def test_an_order_to_stop_that_has_not_arrived_is_taken_back(
         assert target.wake(process.pid, set()) == [process.pid]
         assert asked[0] > 1
         assert target.wake(process.pid, set()) == []
+
+
+# --- in time
+
+
+@pytest.mark.parametrize(("late_in_400", "first"), [(14, False), (15, True)])
+def test_rounds_that_come_late_too_often_make_it_come_first(
+    monkeypatch: pytest.MonkeyPatch, late_in_400: int, first: bool
+) -> None:
+    asked: list[bool] = []
+
+    def come_first() -> bool:
+        asked.append(True)
+        return True
+
+    monkeypatch.setattr(promptly, "come_first", come_first)
+    one = promptly.Promptness()
+    for number in range(800):
+        late = number < late_in_400 or 400 <= number < 400 + late_in_400
+        one.came(0.003 if late else 0.0001)
+    assert one.first == first
+    assert asked == [True] * first  # once is enough
+    assert one.share_late() == late_in_400 / 400
+
+
+def test_where_that_is_not_permitted_it_goes_on_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(promptly.os, "sched_setscheduler", refuse)
+    one = promptly.Promptness()
+    for _ in range(400):
+        one.came(0.003)
+    assert not one.first
+    assert one.share_late() == 1.0

@@ -103,7 +103,7 @@ def test_how_the_samples_were_taken_is_said() -> None:
     assert "7 of 327 looks at a thread could not be read; what was seen before" in said[0]
     assert "down to 50 samples a second were taken instead of 200" in said[1]
     assert "process 7 could not be read and its time is missing (Python 3.10.2)" in said[2]
-    busy = ways.remarks(ways.own(), {**PAUSED, "rate_hz": 200, "reached_hz": 150.0})
-    assert "the machine was busy: 150 rounds of samples a second came instead of 200" in busy[1]
+    busy = ways.remarks(ways.own(), {**PAUSED, "rate_hz": 200, "late_ratio": 0.05})
+    assert "the machine was busy: 5.0% of the samples came late" in busy[1]
     (paused,) = ways.remarks(ways.by_py_spy("py-spy", "py-spy 0.4"), PAUSED)
     assert "paused the study" in paused
