@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.gate.compiled import carry_over
 
+pytestmark = pytest.mark.end_to_end
 KERNEL = """
 import numba
 
