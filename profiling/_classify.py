@@ -113,6 +113,8 @@ class _Walk:
         self.waits = self._leaf_waits()
 
     def verdict(self) -> Verdict:
+        if self.waits and self.frames[0].owner and self.frames[0].kind is not Kind.STANDARD:
+            return self._waiting(0)
         end = next(
             (i for i, known in enumerate(self.frames) if known.kind is Kind.MACHINERY),
             len(self.frames),
@@ -142,14 +144,15 @@ class _Walk:
         return Verdict(IMPORT if end < len(self.frames) else hint or OTHER, False, self.places[0])
 
     def _take_the_objective_for_own(self) -> bool:
-        """Count what Optuna calls as objective as the user's own, even if it is installed.
+        """Count what is called as objective as the user's own, even if it is installed.
 
         Returns whether a trial is run at all.
         """
         runs = (
             i
             for i, known in enumerate(self.frames)
-            if known.function == "_run_trial" and known.kind is Kind.OPTUNA
+            if (known.function == "_run_trial" and known.kind is Kind.OPTUNA)
+            or _rules.CALLS_OBJECTIVE.search(f"{known.file} {known.function}")
         )
         called = next(runs, -1)
         for i in range(called - 1, -1, -1):
@@ -181,7 +184,12 @@ class _Walk:
 
     def _leaf_waits(self) -> bool:
         leaf = self.frames[0]
-        joblib = _rules.WAITING_LIBRARIES.search(f"{leaf.file} {leaf.function}")
+        where = f"{leaf.file} {leaf.function}"
+        if _rules.POOL_WAITS.search(where):
+            return True
+        if _rules.POOL_READS.search(where):
+            return self._reads_a_head()
+        joblib = _rules.WAITING_LIBRARIES.search(where)
         if self.sends or self.keeps_house or joblib:
             return True
         if leaf.kind is not Kind.STANDARD or not _rules.WAIT_FILES.search(leaf.file):
@@ -189,10 +197,14 @@ class _Walk:
         line = self.leaf_line
         if line and not _rules.WAIT_LINES.search(line):
             return False
-        if leaf.function.endswith("._recv") and len(self.frames) > 1:
-            caller = self.classifier.line(self.stack[self.places[1]])
-            return not caller or bool(_rules.HEAD_OF_MESSAGE.search(caller))
-        return True
+        return not leaf.function.endswith("._recv") or self._reads_a_head()
+
+    def _reads_a_head(self) -> bool:
+        """Whether the leaf reads what comes before a message's body, by its caller's line."""
+        if len(self.frames) == 1:
+            return True
+        caller = self.classifier.line(self.stack[self.places[1]])
+        return not caller or bool(_rules.HEAD_OF_MESSAGE.search(caller))
 
     def _library_is_imported(self, end: int) -> bool:
         """Whether the frames before `end` are the body of a module that is not the user's own."""
@@ -237,7 +249,7 @@ class _Walk:
     def _by_name(self, first: int, end: int) -> str:
         """The innermost speaking name among the user's functions below Optuna."""
         for known in self.frames[first:end]:
-            if known.kind is Kind.OPTUNA:
+            if known.kind is Kind.OPTUNA or known.owner:
                 break
             if known.by_name:
                 return known.by_name

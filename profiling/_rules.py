@@ -81,19 +81,25 @@ OWNERS = (
         r"/optuna/_transform\.py$",
         r"/(cmaes|botorch|gpytorch|optunahub|optuna_integration/botorch)/",
         r"/optimizer/(sampling/|space\.py$|_grid\.py$|_axis\.py$)",
+        r"/optimizer/study/(drawing|starting)\.py$",
     ),
-    _rule("pruner", r"/optuna/(pruners|terminator)/"),
+    _rule(
+        "pruner",
+        r"/optuna/(pruners|terminator)/",
+        r"/optimizer/efficiency/(pruning|threshold_pruner)\.py$",
+    ),
     _rule(
         "storage",
         r"/optuna/storages/",
         r"/(sqlalchemy|alembic|redis|psycopg|psycopg2|psycopg_binary|pymysql|MySQLdb|grpc)/",
-        r"/optimizer/stores/(sqlite|results|_heartbeat)\.py$",
+        r"/optimizer/stores/(sqlite|results|optuna_storage|_heartbeat|_beats)\.py$",
     ),
     _rule(
         "logging",
         r"/python3\.\d+/logging/",
         r"/optuna/(logging|progress_bar)\.py$",
         r"/(tqdm|loguru|structlog|mlflow|wandb|tensorboard)/",
+        r"/optimizer/report/",
     ),
     _rule(
         "compile",
@@ -105,6 +111,7 @@ OWNERS = (
         "dedup",
         r"/optimizer/stores/(guard|claims|remembering)\.py$",
         r"/optimizer/(signature|_canonical)\.py$",
+        r"/optimizer/study/duplicates\.py$",
     ),
     _rule("cache", r"/optimizer/(caching\.py$|stores/(evaluations\.py$|_?fingerprint))"),
     _rule("trial records", r"/optimizer/stores/(records|metadata)"),
@@ -118,7 +125,9 @@ OWNERS = (
         r"/python3\.\d+/pickle\.py$",
         r"/(cloudpickle|loky)/",
         r"/distributed/(comm|protocol|core|worker)",
+        r"/optimizer/workers/",
     ),
+    _rule("storage", r"/optimizer/study/"),  # bookkeeping, as Optuna's
 )
 
 # Which line explains these: the user's own, since that of the library says nothing.
@@ -199,7 +208,12 @@ WAIT_LINES = re.compile(
     r"|with self\._\w*lock|with self\._cond|_sem(lock)?\b|epoll"
 )
 # `Connection._recv` waits for the head of a message and transports its body: (caller's line).
-HEAD_OF_MESSAGE = re.compile(r"_recv\(4\)|_recv\(8\)")
+HEAD_OF_MESSAGE = re.compile(r"_recv\(4\)|_recv\(8\)|_some\(line, scratch\[")
+# (file, function) of this project's pool that wait for another process, or for a message's head.
+POOL_WAITS = re.compile(r"/optimizer/workers/(starter\.py Starter\._serve|crew\.py Crew\.wait)$")
+POOL_READS = re.compile(r"/optimizer/workers/frames\.py _some$")
+# (file, function) of this project that calls an objective, as Optuna's _run_trial does.
+CALLS_OBJECTIVE = re.compile(r"/optimizer/study/objectives\.py call$")
 # (file, function) of threads that only look after a pool.
 HOUSEKEEPING = re.compile(r"/multiprocessing/pool\.py Pool\._handle_workers$")
 # (file, function) of the loops of pools' workers: what they run is no message.

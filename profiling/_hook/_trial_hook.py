@@ -187,9 +187,11 @@ def _swallowed(function: Callable[..., None], *arguments: Any) -> None:
             _marks.write(f"! {type(error).__name__}: {error}".replace("\n", " ") + "\n")
 
 
-def _patch_optimize(module: Any) -> None:
-    """The end of trials that Study.optimize runs; they begin with Study.ask."""
-    original = module._tell_with_warning
+def _patch_telling(module: Any) -> None:
+    """The end of every trial, where it is defined or, in older versions of Optuna, used."""
+    original = getattr(module, "_tell_with_warning", None)
+    if original is None or hasattr(original, "__wrapped__"):
+        return
 
     @functools.wraps(original)
     def _tell_with_warning(*arguments: Any, **named: Any) -> Any:
@@ -202,9 +204,10 @@ def _patch_optimize(module: Any) -> None:
 
 
 def _patch_study(module: Any) -> None:
-    """The beginning of every trial, and the end of those that the study's script tells itself."""
+    """The beginning of every trial, and the end of those that a script tells itself."""
     study = module.Study
     original_ask, original_tell = study.ask, study.tell
+    told_elsewhere = hasattr(getattr(module, "_tell_with_warning", None), "__wrapped__")
 
     @functools.wraps(original_ask)
     def ask(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -219,11 +222,14 @@ def _patch_study(module: Any) -> None:
         _swallowed(_ended, self, trial, result)
         return result
 
-    study.ask, study.tell = ask, tell
+    study.ask = ask
+    if not told_elsewhere:
+        study.tell = tell
 
 
 _PATCHES: dict[str, Callable[[Any], None]] = {
-    "optuna.study._optimize": _patch_optimize,
+    "optuna.study._tell": _patch_telling,
+    "optuna.study._optimize": _patch_telling,
     "optuna.study.study": _patch_study,
 }
 

@@ -16,6 +16,8 @@ rules: Any = script_module("_rules")
 LIB = "/usr/lib/python3.11"
 SITE = f"{LIB}/site-packages"
 USER = "/home/me/study.py"
+LOOP = ("Loop.run", f"{SITE}/optimizer/study/loop.py")
+CALL = ("call", f"{SITE}/optimizer/study/objectives.py")
 RUN = ("_run_trial", f"{SITE}/optuna/study/_optimize.py")
 MAIN = ("<module>", USER)
 OBJECTIVE = ("objective", USER)
@@ -106,6 +108,11 @@ def lines(folder: Path, text: str, name: str = "study.py") -> str:
         ("other", [("_bootstrap", f"{LIB}/threading.py"), ("run", f"{LIB}/sched.py")]),
         ("dedup", [MAIN, ("NoDupeGuard.add", f"{SITE}/optimizer/stores/guard.py")]),
         ("sampler", [MAIN, ("remaining", f"{ROOT}/optimizer/sampling/enumeration.py")]),
+        ("storage", [MAIN, LOOP]),
+        ("dedup", [MAIN, LOOP, ("Duplicates.known", f"{SITE}/optimizer/study/duplicates.py")]),
+        ("objective", [MAIN, LOOP, CALL, ("smooth", "/home/me/study.py")]),
+        ("objective", [MAIN, LOOP, CALL, ("fit", f"{SITE}/theirs/fit.py")]),
+        ("transport", [MAIN, LOOP, ("WorkerPool.submit", f"{SITE}/optimizer/workers/pool.py")]),
     ],
 )
 def test_a_stack_has_the_phase(phase: str, frames: list[Any]) -> None:
@@ -165,6 +172,22 @@ def test_the_head_of_a_message_is_waited_for_and_its_body_transported(tmp_path: 
     leaf = ("Connection._recv", file, 3)
     head = verdict(MAIN, ("Connection._recv_bytes", file, 1), leaf)
     body = verdict(MAIN, ("Connection._recv_bytes", file, 2), leaf)
+    assert (head.phase, head.waits) == ("wait for workers", True)
+    assert (body.phase, body.waits) == ("transport", False)
+
+
+@pytest.mark.parametrize(
+    ("function", "file"), [("Starter._serve", "starter.py"), ("Crew.wait", "crew.py")]
+)
+def test_our_pool_waits_for_its_workers(function: str, file: str) -> None:
+    comp = verdict(MAIN, LOOP, (function, f"{SITE}/optimizer/workers/{file}"))
+    assert (comp.phase, comp.waits, comp.blamed) == ("wait for workers", True, 2)
+
+
+def test_our_worker_waits_for_the_head_of_a_message(tmp_path: Path) -> None:
+    text = "filled += _some(line, scratch[filled:])\nfilled += _some(line, whole[filled:size])\n"
+    file = lines(tmp_path, text, "site-packages/optimizer/workers/frames.py")
+    head, body = (verdict(MAIN, ("read_whole", file, n), ("_some", file, 0)) for n in (1, 2))
     assert (head.phase, head.waits) == ("wait for workers", True)
     assert (body.phase, body.waits) == ("transport", False)
 

@@ -49,6 +49,26 @@ def test_trials_of_all_processes_are_marked(method: str, tmp_path: Path) -> None
         assert mark.start_ns < mark.end_ns
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_trials_of_the_projects_own_engine_are_marked(workers: int, tmp_path: Path) -> None:
+    script = tmp_path / "engine.py"
+    script.write_text(
+        "import optimizer, optuna\n"
+        "optuna.logging.set_verbosity(optuna.logging.CRITICAL)\n"
+        "def objective(params): return 1 / (params['n'] - 2)\n"
+        "space = {'n': {'type': 'int', 'min': 0, 'max': 3}}\n"
+        f"options = dict(n_trials=4, workers={workers}, catch=(ZeroDivisionError,))\n"
+        "if __name__ == '__main__':\n"
+        "    optimizer.optimize(objective, space, **options)\n",
+        encoding="utf-8",
+    )
+    run(tmp_path, str(script), PYTHONPATH=os.pathsep.join([str(HOOK), str(SCRIPTS.parent)]))
+    found = marks.read(tmp_path)
+    assert found.troubles == []
+    assert sorted(mark.number for mark in found.trials) == [0, 1, 2, 3]
+    assert sorted(mark.state for mark in found.trials) == ["complete"] * 3 + ["fail"]
+
+
 def test_the_study_does_not_notice(tmp_path: Path) -> None:
     program = (
         "import sys, os, optuna\n"
