@@ -90,6 +90,8 @@ def _growing(profile: _model.Profile, phase: _model.Phase) -> str:
 
 def _holds(profile: _model.Profile, phase: _model.Phase, row: Mapping[str, Any]) -> bool:
     wanted, unwanted = row.get("where"), row.get("unless")
+    if len({lane.pid for lane in profile.lanes}) < row.get("processes", 0):
+        return False
     if unwanted and _share_below(profile, phase, unwanted) >= _WHERE_SHARE:
         return False
     return not wanted or _share_below(profile, phase, wanted) >= _WHERE_SHARE

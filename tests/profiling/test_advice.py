@@ -67,7 +67,7 @@ def test_every_phase_but_other_has_a_row_and_every_row_a_phase() -> None:
 
 
 def test_rows_say_what_they_need_and_nothing_else() -> None:
-    known = {"phase", "where", "unless", "part", "ours", "optuna", "measure", "see"}
+    known = {"phase", "where", "unless", "processes", "part", "ours", "optuna", "measure", "see"}
     for row in advice.table():
         assert set(row) <= known
         assert row.get("ours") or row.get("optuna")
@@ -209,13 +209,26 @@ def test_a_case_is_its_own_row_and_claims_come_first(repository: Path) -> None:
         ("storage", "optuna/storages/journal/_file.py", "SQLiteStorage"),
         ("wait for disk", "sqlalchemy/engine/default.py", "SQLiteStorage"),
         ("transport", "study.py", "WorkerPool"),
-        ("import", "study.py", "WorkerPool"),
         ("wait for workers", "study.py", "optimize"),
     ],
 )
 def test_what_is_built_stands_before_what_optuna_offers(phase: str, file: str, part: str) -> None:
     found = of(advice.advise(with_phase(phase, ("f", f"/x/site-packages/{file}", 1))), phase)
     assert found[0].text.startswith(f"`optimizer.{part}")
+
+
+@pytest.mark.parametrize(("processes", "given"), [(4, False), (5, True)])
+def test_a_pool_is_no_cure_for_the_imports_of_few_processes(processes: int, given: bool) -> None:
+    lanes = tuple(model.Lane(pid, "", 0.0, 10.0, 9.0, ()) for pid in range(processes))
+    profile = dataclasses.replace(with_phase("import", ("f", "study.py", 1)), lanes=lanes)
+    texts = [one.text for one in of(advice.advise(profile), "import")]
+    assert any("WorkerPool" in text for text in texts) == given
+    assert any("importtime" in text for text in texts)
+
+
+def test_whoever_has_our_pool_is_not_told_to_take_it() -> None:
+    file = "/x/site-packages/optimizer/workers/worker.py"
+    assert of(advice.advise(with_phase("transport", ("Worker._send", file, 1))), "transport") == []
 
 
 def test_a_leak_and_idle_workers_get_advice() -> None:
