@@ -186,7 +186,7 @@ class _Clock:
         if not done:
             return ""
         each = (self._begun[-1] - self._begun[0]) / done
-        return f", about {each * (self._pairs - done):.0f} s left"
+        return f", about {each * (self._pairs - done):.0f} s left of this stage"
 
 
 @contextmanager

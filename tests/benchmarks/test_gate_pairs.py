@@ -59,4 +59,5 @@ def test_the_time_left_is_judged_by_the_pairs_that_are_done(
     now = iter([100.0, 103.0, 109.0])
     monkeypatch.setattr("benchmarks.gate.pairs.time.monotonic", lambda: next(now, 0.0))
     clock = _Clock(6)
-    assert [clock.left() for _ in range(3)] == ["", ", about 15 s left", ", about 18 s left"]
+    said = [clock.left() for _ in range(3)]
+    assert said == ["", ", about 15 s left of this stage", ", about 18 s left of this stage"]
