@@ -44,7 +44,8 @@ class RunReport:
     Attributes:
         total_s: wall time of the run.
         phases_s: phase -> seconds. The objective's are summed over the workers, so with several
-            of them the phases are more than the total; all others are the loop's own.
+            of them the phases are more than the total; all others are the loop's own. What an
+            objective has suggested while it runs is the sampler's time, not the objective's.
         workers: how many evaluated.
         where: where trials were evaluated and why, in words.
         states: state of Optuna's -> trials told in this run.

@@ -49,13 +49,16 @@ class Handling:
         if isinstance(event, Asked):
             self._answer(job, event.content)
             return
-        self._tally.add("objective", event.seconds)
+        suggesting_s = self._suggesting_s(job, event)
+        seconds = max(0.0, event.seconds - suggesting_s)
+        self._tally.add("objective", seconds)
         self._tally.retried += event.attempt - 1
         if isinstance(event, Raised):
             self.failed(job, event)
             return
         if self.chooser is not None:
-            self.chooser.note(event.seconds, event.waited_s)
+            # What suggesting waited for, a storage say, is no wait of the objective's.
+            self.chooser.note(seconds, max(0.0, event.waited_s - suggesting_s))
         self._teller.evaluated(event.seconds)
         try:
             self._teller.apply(job, event.outcome.changes)
@@ -90,6 +93,19 @@ class Handling:
         if interrupted:
             with suppress(Exception):  # of trials that had come to their end
                 self._teller.call_back()
+
+    def _suggesting_s(self, job: Job, event: Returned | Raised) -> float:
+        """Seconds of an evaluation in which its parameters were suggested: not the objective's.
+
+        A worker says how long it waited for them; of one that raised, only what drawing them took
+        here is known.
+        """
+        sampling_s, recording_s = job.trial.take_times()
+        if sampling_s or recording_s:
+            self._teller.suggested(sampling_s, recording_s)
+        if self._underway.executor.where == "in-process":
+            return sampling_s + recording_s
+        return event.outcome.asking_s if isinstance(event, Returned) else sampling_s
 
     def _returned(self, job: Job, event: Returned) -> None:
         outcome, underway = event.outcome, self._underway

@@ -26,12 +26,15 @@ class Outcome:
         changes: what the trial was told meanwhile and its study does not know yet.
         caught: an error that `catch` names, and its traceback; from workers, where the error itself
             need not be able to travel.
+        asking_s: seconds in which it waited for parameters that its study suggested meanwhile; from
+            workers.
     """
 
     value: Any = None
     pruned: str | None = None
     changes: list[tuple[Any, ...]] = field(default_factory=list)
     caught: tuple[str, str] | None = None
+    asking_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,17 +79,18 @@ class RemoteObjective:
         try:
             value = call(self.objective, self.kind, trial, given.params, data, given.fraction)
         except optuna.TrialPruned as pruned:
-            return Outcome(None, str(pruned), trial.take())
+            return Outcome(None, str(pruned), trial.take(), asking_s=trial.asking_s)
         except self.catch as error:
             caught = repr(error), traceback.format_exc()
-            return Outcome(None, None, trial.take(), caught)
+            return Outcome(None, None, trial.take(), caught, trial.asking_s)
         except BaseException:
             trial.flush()
             raise
         values = feasible(value, self.directions)
         if isinstance(values, str):
-            return Outcome(Unusable(values, repr(value)), None, trial.take())
-        return Outcome(values, None, trial.take())
+            unusable = Unusable(values, repr(value))
+            return Outcome(unusable, None, trial.take(), asking_s=trial.asking_s)
+        return Outcome(values, None, trial.take(), asking_s=trial.asking_s)
 
 
 class RemoteTrial(BaseTrial):
@@ -96,6 +98,9 @@ class RemoteTrial(BaseTrial):
 
     What it is told (reports, attributes, suggestions used) is kept until the study must know it:
     at its end, or with a question.
+
+    Attributes:
+        asking_s: seconds in which it waited for suggestions of its study.
     """
 
     def __init__(self, given: Assignment, task: Asking, *, prunes: bool, directions: int) -> None:
@@ -109,6 +114,7 @@ class RemoteTrial(BaseTrial):
         self._user: dict[str, Any] = {}
         self._steps: set[int] = set()
         self._changes: list[tuple[Any, ...]] = []
+        self.asking_s = 0.0
         for name, (distribution, value) in () if given.drawn else _plain(given.params):
             self._params[name], self._distributions[name] = value, distribution
 
@@ -152,7 +158,9 @@ class RemoteTrial(BaseTrial):
             value = drawn[1]
             self._changes.append(("used", name))
         else:
+            started_s = time.perf_counter()
             value = self._ask("suggest", name, distribution)
+            self.asking_s += time.perf_counter() - started_s
         if name not in self._params:
             self._params[name], self._distributions[name] = value, distribution
         return value

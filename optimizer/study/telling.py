@@ -69,7 +69,7 @@ class Teller:
         directions = study.directions
         self._directions = len(directions)
         self._maximizes = directions[0] == optuna.study.StudyDirection.MAXIMIZE
-        self._drawing_s = self._evaluating_s = 0.0
+        self._drawing_s = self._suggesting_s = self._evaluating_s = 0.0
         self._drawn = self._evaluated = 0
         self.best: float | None = None
 
@@ -230,8 +230,14 @@ class Teller:
 
     @property
     def own_s(self) -> float:
-        """Seconds that the loop takes for a trial, drawing above all."""
-        return self._drawing_s / max(1, self._drawn)
+        """Seconds that the loop takes for a trial, drawing above all, ahead or while it runs."""
+        return (self._drawing_s + self._suggesting_s) / max(1, self._drawn)
+
+    def suggested(self, sampling_s: float, recording_s: float) -> None:
+        """An objective had parameters suggested: drawn by the sampler, and only recorded."""
+        self._suggesting_s += sampling_s + recording_s
+        self._tally.add("sampler", sampling_s)
+        self._tally.add("storage", recording_s)
 
     def evaluated(self, seconds: float) -> None:
         """The objective came to an end."""
@@ -242,7 +248,8 @@ class Teller:
         """Whether a worker that waits for its next trial waits for long."""
         if not self._evaluated:
             return False
-        return self.own_s > SLOW_DRAWING_RATIO * self._evaluating_s / self._evaluated
+        drawing_s = self._drawing_s / max(1, self._drawn)
+        return drawing_s > SLOW_DRAWING_RATIO * self._evaluating_s / self._evaluated
 
     def lacks_full_value(self, study: optuna.Study) -> bool:
         """Whether trials had values on parts of the data, and none on all."""

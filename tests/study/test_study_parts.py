@@ -176,6 +176,49 @@ def test_phases_and_counts() -> None:
     assert run.states == {"COMPLETE": 5}
 
 
+class SlowSampler(optuna.samplers.RandomSampler):
+    def sample_independent(self, *arguments: Any) -> Any:
+        time.sleep(0.02)
+        return super().sample_independent(*arguments)
+
+
+@pytest.mark.parametrize("where", ["in-process", "threads", "processes"])
+def test_what_is_suggested_in_the_objective_is_the_samplers_time(where: str) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        if trial.suggest_categorical("c", ["x", "y"]) == "y":
+            value = trial.suggest_float("y", 0, 1)
+            if trial.number > 1:
+                raise ValueError
+            return value
+        return trial.suggest_float("x", 0, 1)
+
+    config = EfficiencyConfig(enable_parallel_processing=False, use_process_pool=where != "threads")
+    result = optimizer.optimize(
+        objective,
+        n_trials=12,
+        workers=1 if where == "in-process" else 2,
+        mode=config,
+        sampler=SlowSampler(seed=1),
+        catch=ValueError,
+    )
+    run = result.run
+    assert run.where.startswith(where)
+    assert set(run.states) == {"COMPLETE", "FAIL"}
+    assert run.phases_s["sampler"] >= 12 * 2 * 0.02
+    assert run.phases_s["objective"] < 12 * 0.02
+
+
+def test_parameters_that_were_drawn_ahead_are_only_recorded_in_the_objective() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        return trial.suggest_float("x", 0, 1)
+
+    result = optimizer.optimize(objective, n_trials=6, sampler=SlowSampler(seed=1))
+    phases_s = result.run.phases_s
+    assert 6 * 0.02 <= phases_s["sampler"] < result.run.total_s
+    assert sum(phases_s.values()) <= result.run.total_s
+    assert phases_s["objective"] < 0.02
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
