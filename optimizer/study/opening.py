@@ -249,7 +249,8 @@ def identify(
         return found, 0, ""
     remark = (
         f"the objective or its data changed since the {there} earlier trials of this study: "
-        "their values are not served"
+        "their values are not served, but they still count for best_value and the sampler; a new "
+        "study_name begins anew"
     )
     logger.warning("%s.", remark.capitalize())
     return found, there, remark
