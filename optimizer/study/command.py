@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 DONE, ENDED_EARLY, USAGE, NO_STORE, NO_REPORT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
+_NAMED = 3
+"""So many studies of a file are named where another one begins."""
+
 _DEMO = """\
 Run a study of a momentum portfolio on the shipped S&P data: 20 assets, 1990 to 2022.
 
@@ -190,7 +193,10 @@ def _result(
     if chosen.storage is not None:
         storage = _opened(chosen.storage)
         end.callback(storage.close)
-        left -= _told_before(storage, script, name)
+        told = _told_before(storage, script, name)
+        if told is None and chosen.run is _run:
+            _note_others(storage, name)
+        left -= told or 0
     if left <= 0:
         _say(f"study {name!r} has {chosen.trials - left} trials already; pass more --trials")
         return None
@@ -258,8 +264,8 @@ def _opened(path: str) -> SQLiteStorage:
     return SQLiteStorage(path)
 
 
-def _told_before(storage: SQLiteStorage, script: Script, name: str) -> int:
-    """How many trials the study has that came to an end; 0 if there is no such study.
+def _told_before(storage: SQLiteStorage, script: Script, name: str) -> int | None:
+    """How many trials the study has that came to an end; None if there is no such study.
 
     Those that failed are tried again, unless they were served.
     """
@@ -269,7 +275,7 @@ def _told_before(storage: SQLiteStorage, script: Script, name: str) -> int:
     try:
         study = optuna.load_study(study_name=name, storage=storage)
     except KeyError:
-        return 0
+        return None
     directions = tuple(one.name.lower() for one in study.directions)
     if directions != script.directions:
         raise StudyArgumentError(
@@ -277,6 +283,24 @@ def _told_before(storage: SQLiteStorage, script: Script, name: str) -> int:
             f"{', '.join(script.directions)}; pass another --study or change `direction`"
         )
     return sum(map(_counts, study.get_trials(deepcopy=False)))
+
+
+def _note_others(storage: SQLiteStorage, name: str) -> None:
+    """Say that a study begins beside others, if it does: one of them may have been meant."""
+    studies = storage.get_all_studies()
+    if not studies:
+        return
+    shown = []
+    for one in studies[:_NAMED]:
+        n = storage.get_n_trials(one._study_id)
+        shown.append(f"{one.study_name!r} ({n} trial{'s' * (n != 1)})")
+    if len(studies) > _NAMED:
+        shown.append(f"{len(studies) - _NAMED} more")
+    _complain(
+        f"study {name!r} is new in {storage.path!r}, beside {', '.join(shown)}; "
+        "--study NAME chooses another",
+        DONE,
+    )
 
 
 def _counts(trial: Any) -> bool:

@@ -103,6 +103,27 @@ def test_the_same_command_goes_on(tmp_path: Path, capsys: Captured) -> None:
     assert (finished(file), finished(file, "other")) == (25, 5)
 
 
+def test_a_study_that_begins_beside_others(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "study.db"
+    arguments = ("run", written(tmp_path, BOWL), "--storage", file, "--trials")
+    space = {"x": {"type": "float", "min": -5, "max": 5}}
+    optimizer.optimize(lambda params: params["x"], space, n_trials=2, storage=file)
+    assert main(*arguments, 1) == 0
+    said = f"python -m optimizer: study 'study' is new in {str(file)!r}, beside "
+    assert capsys.readouterr().err == f"{said}'default' (2 trials); --study NAME chooses another\n"
+    assert main(*arguments, 2) == 0
+    assert capsys.readouterr().err == ""  # it goes on
+    for name in ("a", "b"):
+        assert main(*arguments, 1, "--study", name) == 0
+    err = capsys.readouterr().err.splitlines()
+    assert [line.partition("beside ")[2].partition(";")[0] for line in err] == [
+        "'default' (2 trials), 'study' (2 trials)",
+        "'default' (2 trials), 'study' (2 trials), 'a' (1 trial)",
+    ]
+    assert main(*arguments, 1, "--study", "c") == 0
+    assert "'a' (1 trial), 1 more; --study NAME" in capsys.readouterr().err
+
+
 def test_trials_that_failed_are_made_up_for(tmp_path: Path) -> None:
     file = tmp_path / "study.db"
     script = written(tmp_path, RAISES)
