@@ -66,7 +66,7 @@ def add_to(commands: Any) -> None:
     """Add both commands to the subparsers of `python -m optimizer`."""
     demo = _parser_of(commands, "demo", "a study of a momentum portfolio on S&P data", _DEMO)
     _add_options(demo, trials=300, workers=2)
-    demo.set_defaults(run=_demo, go_on=False, study=None)
+    demo.set_defaults(run=_demo, go_on=False, study=None, trial_timeout=None)
     run = _parser_of(commands, "run", "the study that a script of yours defines", _RUN)
     run.add_argument("script", metavar="SCRIPT", help="a Python file")
     _add_options(run, trials=100, workers=1)
@@ -75,6 +75,12 @@ def add_to(commands: Any) -> None:
     )
     run.add_argument(
         "--go-on", action="store_true", help="an exception fails its trial, not the study"
+    )
+    run.add_argument(
+        "--trial-timeout",
+        type=_positive,
+        metavar="SECONDS",
+        help="end a trial that takes longer, and replace its worker; it is tried once more",
     )
     run.set_defaults(run=_run)
 
@@ -232,6 +238,7 @@ def _optimize(
         callbacks=[failures.note],
         warm_up=script.warm_up,
         catch=(Exception,) if chosen.go_on else (),
+        trial_timeout_s=chosen.trial_timeout,
         seed=chosen.seed,
         progress=False if chosen.quiet else None,
     )

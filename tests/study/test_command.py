@@ -229,6 +229,17 @@ def test_failures_that_raise_nothing_are_told(tmp_path: Path, capsys: Captured) 
     assert len(err.splitlines()) == 1
 
 
+def test_a_trial_that_takes_too_long(tmp_path: Path, capsys: Captured) -> None:
+    text = "import time\n" + BOWL.replace("(params)", "(params, context)").replace(
+        "    return", "    time.sleep(600.0 * (context.number == 1))\n    return"
+    )
+    arguments = ("--trials", 4, "--workers", 1, "--trial-timeout", 1)
+    assert main("run", written(tmp_path, text), *arguments) == 0
+    out, err = capsys.readouterr()
+    assert "trials                 4 (3 complete, 1 fail)" in out
+    assert "the last: trial 1: task 1 was tried 2 times, the last one took longer than 1 s" in err
+
+
 def test_no_trial_is_complete(tmp_path: Path, capsys: Captured) -> None:
     text = BOWL.replace('(params["x"] - 1.0) ** 2', "1 / 0")
     assert main("run", written(tmp_path, text), "--trials", 3, "--go-on") == 0

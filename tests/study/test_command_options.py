@@ -17,6 +17,7 @@ from optimizer.study import command
         *(("--trials", value) for value in ("0", "-3", "many", "1.5")),
         *(("--workers", value) for value in ("0", "two")),
         *(("--timeout", value) for value in ("0", "nan", "inf", "soon")),
+        *(("--trial-timeout", value) for value in ("0", "nan")),
         ("--seed", "-1"),
     ],
 )
