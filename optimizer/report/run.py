@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 PHASES = ("objective", "sampler", "storage", "cache", "transport", "idle")
 """Where the time of a run goes; "idle" is the loop waiting for its workers."""
 
+NOT_COMPARED = "not compared: "
+"""How a remark begins that says why the plain loop could not be measured."""
+
 _SEQUENTIAL = ("objective", "sampler", "storage", "cache")
 """What a loop without workers would have to do as well, one after the other."""
 
@@ -211,7 +214,9 @@ class RunReport:
 
     def _speedup(self) -> str:
         if self.speedup is None:
-            return "not measured (compare=0)"
+            if any(line.startswith(NOT_COMPARED) for line in self.remarks):
+                return "not measured: see below"
+            return "not measured: optimize(compare=20) also runs 20 trials by plain Optuna"
         one = self.speedup
         told = f"{one.value:.2f}"
         if one.low is not None and one.high is not None:

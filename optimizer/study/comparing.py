@@ -12,6 +12,7 @@ import optuna
 
 from optimizer.errors import OptimizerError
 from optimizer.report import RunReport, measured_speedup
+from optimizer.report.run import NOT_COMPARED
 from optimizer.study.ending import logger
 from optimizer.study.objectives import call
 from optimizer.study.opening import is_persistent
@@ -43,7 +44,7 @@ def compared(study: optuna.Study, settings: Settings, report: RunReport) -> RunR
     try:
         speedup = measured_speedup(plain_s, report.total_s / report.trials)
     except OptimizerError as error:
-        return dataclasses.replace(report, remarks=(*report.remarks, f"not compared: {error}"))
+        return dataclasses.replace(report, remarks=(*report.remarks, f"{NOT_COMPARED}{error}"))
     return dataclasses.replace(report, speedup=speedup)
 
 

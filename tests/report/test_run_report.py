@@ -13,6 +13,7 @@ import optimizer.report.run
 import optimizer.report.tally
 from optimizer.errors import ReportError
 from optimizer.report import PHASES, Measured, RunReport, Tally, measured_speedup
+from optimizer.report.run import NOT_COMPARED
 
 
 def sample(**more: Any) -> RunReport:
@@ -55,7 +56,11 @@ def test_a_run_of_nothing_divides_by_nothing() -> None:
     figures = report.to_dict()
     names = ("mean_trial_s", "hit_rate", "parallel_efficiency", "cpu_use_ratio", "trials")
     assert [figures[name] for name in names] == [0.0] * 5
-    assert "not measured" in report.text()
+    said = "not measured: optimize(compare=20) also runs 20 trials by plain Optuna\n"
+    assert said in report.text()
+    tried = RunReport(total_s=0.0, remarks=(f"{NOT_COMPARED}no plain trial",)).text()
+    assert "not measured: see below\n" in tried
+    assert tried.endswith("\nnot compared: no plain trial")
 
 
 def test_the_dict_is_plain_and_whole() -> None:
