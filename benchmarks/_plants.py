@@ -126,7 +126,7 @@ BLIND_SPOTS = (
         "a sleep",
         ("stores.SeenBatch",),
         # The net for wall time asks for twice the body's: this is more on slow machines, too.
-        (Edit(GUARD, "time.sleep(0)", "time.sleep(0.002)"),),
+        (Edit(GUARD, "time.sleep(0)", "time.sleep(0.005)"),),
         ("wall",),
         silent=("bytecodes", "instructions", "c_calls", "python_calls", "steps"),
         prior=(

@@ -21,11 +21,13 @@ class LateTrial(optuna.Trial):
     What was drawn ahead is neither in the storage nor in `params` until the objective suggests it,
     or `record` is called: so a parameter that a branching objective never asks for is never
     recorded, and parameters may be drawn again.
+
+    Attributes:
+        sampling_s: seconds in which parameters were drawn because the objective suggested them.
     """
 
     _ahead: dict[str, tuple[BaseDistribution, Any]]
-    _sampling_s: float
-    _recording_s: float
+    sampling_s = 0.0
 
     @classmethod
     def of(cls, trial: optuna.Trial) -> LateTrial:
@@ -33,7 +35,6 @@ class LateTrial(optuna.Trial):
         late = cls.__new__(cls)
         late.__dict__ = trial.__dict__
         late._ahead = {}
-        late._sampling_s = late._recording_s = 0.0
         # The storage may have given out its own object; drawing ahead writes into ours.
         seen = copy.copy(trial._cached_frozen_trial)
         seen.params, seen.distributions = dict(seen.params), dict(seen.distributions)
@@ -109,31 +110,19 @@ class LateTrial(optuna.Trial):
         """A value for one parameter, recorded."""
         return self._suggest(name, distribution)
 
-    def take_times(self) -> tuple[float, float]:
-        """Seconds in which its parameters were suggested since this was last called.
-
-        Returns:
-            Those of the parameters that were drawn then, with their way to the storage; and those
-            of the parameters that were drawn ahead, and only recorded then.
-        """
-        taken = self._sampling_s, self._recording_s
-        self._sampling_s = self._recording_s = 0.0
-        return taken
-
     def __getitem__(self, key: object) -> NoReturn:
         """Parameters are given where a space is."""
         raise no_mapping(key)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        started_s = time.perf_counter()
         if self._ahead:
             drawn = self._ahead.pop(name, None)
             if drawn is not None and drawn[0] == distribution:
                 self._record(name, distribution, drawn[1])
-                self._recording_s += time.perf_counter() - started_s
                 return drawn[1]
+        started_s = time.perf_counter()
         value = super()._suggest(name, distribution)
-        self._sampling_s += time.perf_counter() - started_s
+        self.sampling_s += time.perf_counter() - started_s
         return value
 
     def _record(self, name: str, distribution: BaseDistribution, value: Any) -> None:

@@ -49,8 +49,8 @@ class Handling:
         if isinstance(event, Asked):
             self._answer(job, event.content)
             return
-        suggesting_s = self._suggesting_s(job, event)
-        seconds = max(0.0, event.seconds - suggesting_s)
+        suggesting_s = self._suggesting_s(job, event) if job.trial.sampling_s else 0.0
+        seconds = event.seconds - suggesting_s
         self._tally.add("objective", seconds)
         self._tally.retried += event.attempt - 1
         if isinstance(event, Raised):
@@ -58,7 +58,7 @@ class Handling:
             return
         if self.chooser is not None:
             # What suggesting waited for, a storage say, is no wait of the objective's.
-            self.chooser.note(seconds, max(0.0, event.waited_s - suggesting_s))
+            self.chooser.note(seconds, event.waited_s - min(event.waited_s, suggesting_s))
         self._teller.evaluated(event.seconds)
         try:
             self._teller.apply(job, event.outcome.changes)
@@ -100,12 +100,12 @@ class Handling:
         A worker says how long it waited for them; of one that raised, only what drawing them took
         here is known.
         """
-        sampling_s, recording_s = job.trial.take_times()
-        if sampling_s or recording_s:
-            self._teller.suggested(sampling_s, recording_s)
-        if self._underway.executor.where == "in-process":
-            return sampling_s + recording_s
-        return event.outcome.asking_s if isinstance(event, Returned) else sampling_s
+        sampling_s, job.trial.sampling_s = job.trial.sampling_s, 0.0
+        self._teller.suggested(sampling_s)
+        elsewhere = self._underway.executor.where != "in-process"
+        if elsewhere and isinstance(event, Returned):
+            sampling_s = event.outcome.asking_s
+        return min(sampling_s, event.seconds)
 
     def _returned(self, job: Job, event: Returned) -> None:
         outcome, underway = event.outcome, self._underway

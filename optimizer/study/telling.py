@@ -233,11 +233,10 @@ class Teller:
         """Seconds that the loop takes for a trial, drawing above all, ahead or while it runs."""
         return (self._drawing_s + self._suggesting_s) / max(1, self._drawn)
 
-    def suggested(self, sampling_s: float, recording_s: float) -> None:
-        """An objective had parameters suggested: drawn by the sampler, and only recorded."""
-        self._suggesting_s += sampling_s + recording_s
-        self._tally.add("sampler", sampling_s)
-        self._tally.add("storage", recording_s)
+    def suggested(self, seconds: float) -> None:
+        """An objective had parameters drawn while it ran."""
+        self._suggesting_s += seconds
+        self._tally.add("sampler", seconds)
 
     def evaluated(self, seconds: float) -> None:
         """The objective came to an end."""

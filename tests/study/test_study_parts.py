@@ -205,7 +205,7 @@ def test_what_is_suggested_in_the_objective_is_the_samplers_time(where: str) -> 
     assert run.where.startswith(where)
     assert set(run.states) == {"COMPLETE", "FAIL"}
     assert run.phases_s["sampler"] >= 12 * 2 * 0.02
-    assert run.phases_s["objective"] < 12 * 0.02
+    assert run.phases_s["objective"] < run.phases_s["sampler"]
 
 
 def test_parameters_that_were_drawn_ahead_are_only_recorded_in_the_objective() -> None:
@@ -216,7 +216,7 @@ def test_parameters_that_were_drawn_ahead_are_only_recorded_in_the_objective() -
     phases_s = result.run.phases_s
     assert 6 * 0.02 <= phases_s["sampler"] < result.run.total_s
     assert sum(phases_s.values()) <= result.run.total_s
-    assert phases_s["objective"] < 0.02
+    assert phases_s["objective"] < phases_s["sampler"]
 
 
 class Terminal(io.StringIO):
