@@ -8,6 +8,7 @@ public names. Nothing of either is imported.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import json
 import tomllib
@@ -30,6 +31,7 @@ _CLAIMS_FORMAT = 3
 _SESSIONS = ("claims", "parity")  # whose runs are stored, in the order in which they are asked
 _HERE = Path(__file__).resolve().parent
 _REPOSITORY = _HERE.parent
+SAME_CHANGE = "the figure above: it is the same change"
 _TOLD = ("claim", "ours")  # rows of the claims table that stand for themselves
 
 
@@ -41,7 +43,16 @@ def advise(profile: _model.Profile, repository: Path = _REPOSITORY) -> tuple[_mo
         least = SMALLEST_GROWING_SHARE if grows else SMALLEST_SHARE
         if phase.share >= least:
             given += _for_phase(profile, phase, repository)
-    return (*given, *_for_lanes(profile), *_for_leak(profile))
+    return (*_each_figure_once(given), *_for_lanes(profile), *_for_leak(profile))
+
+
+def _each_figure_once(given: list[_model.Advice]) -> list[_model.Advice]:
+    """One change may remove two phases: its figure is no second gain."""
+    found: list[_model.Advice] = []
+    for one in given:
+        again = one.figure and any(one.figure == other.figure for other in found)
+        found.append(dataclasses.replace(one, figure=SAME_CHANGE, source="") if again else one)
+    return found
 
 
 def table() -> list[dict[str, Any]]:

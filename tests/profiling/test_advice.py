@@ -217,6 +217,20 @@ def test_what_is_built_stands_before_what_optuna_offers(phase: str, file: str, p
     assert found[0].text.startswith(f"`optimizer.{part}")
 
 
+def test_one_change_has_its_figure_once() -> None:
+    profile = with_phase("storage", ("f", "/x/site-packages/sqlalchemy/engine/default.py", 1))
+    assert profile.flame is not None
+    (storage,), (stack,) = profile.phases, profile.flame.stacks
+    disk = dataclasses.replace(storage, name="wait for disk")
+    flame = dataclasses.replace(
+        profile.flame, stacks=(stack, dataclasses.replace(stack, phase=disk.name))
+    )
+    both = dataclasses.replace(profile, phases=(storage, disk), flame=flame)
+    figures = [one.figure for one in advice.advise(both) if one.text.count("SQLiteStorage")]
+    assert figures[0] not in ("", advice.SAME_CHANGE)
+    assert figures[1:] == [advice.SAME_CHANGE]
+
+
 @pytest.mark.parametrize(("processes", "given"), [(4, False), (5, True)])
 def test_a_pool_is_no_cure_for_the_imports_of_few_processes(processes: int, given: bool) -> None:
     lanes = tuple(model.Lane(pid, "", 0.0, 10.0, 9.0, ()) for pid in range(processes))
