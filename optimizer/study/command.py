@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 DONE, ENDED_EARLY, USAGE, NO_STORE, NO_REPORT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-_NAMED = 3
-"""So many studies of a file are named where another one begins."""
-
 _DEMO = """\
 Run a study of a momentum portfolio on the shipped S&P data: 20 assets, 1990 to 2022.
 
@@ -197,11 +194,14 @@ def _result(
     config_of(chosen.mode or script.mode)  # before a file is made
     storage, left = None, chosen.trials
     if chosen.storage is not None:
-        storage = _opened(chosen.storage)
+        from optimizer.study import earlier
+
+        storage = earlier.opened(chosen.storage)
         end.callback(storage.close)
-        told = _told_before(storage, script, name)
-        if told is None and chosen.run is _run:
-            _note_others(storage, name)
+        told = earlier.trials_told(storage, name, script.directions)
+        if told is None and chosen.run is _run and (others := earlier.others(storage)):
+            note = f"study {name!r} is new in {storage.path!r}, beside {others}"
+            _complain(f"{note}; --study NAME chooses another", DONE)
         left -= told or 0
     if left <= 0:
         _say(f"study {name!r} has {chosen.trials - left} trials already; pass more --trials")
@@ -257,62 +257,6 @@ def _short_warnings() -> Iterator[None]:
         yield
     finally:
         warnings.formatwarning = before
-
-
-# --- what is stored already
-
-
-def _opened(path: str) -> SQLiteStorage:
-    from optimizer.stores.optuna_storage import SQLiteStorage
-
-    path = path.removeprefix("sqlite:///")
-    if "://" in path:
-        raise StudyArgumentError(f"--storage is {path!r}, expected a file")
-    return SQLiteStorage(path)
-
-
-def _told_before(storage: SQLiteStorage, script: Script, name: str) -> int | None:
-    """How many trials the study has that came to an end; None if there is no such study.
-
-    Those that failed are tried again, unless they were served.
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.load_study(study_name=name, storage=storage)
-    except KeyError:
-        return None
-    directions = tuple(one.name.lower() for one in study.directions)
-    if directions != script.directions:
-        raise StudyArgumentError(
-            f"study {name!r} in {storage.path!r} has {', '.join(directions)}, and the script "
-            f"{', '.join(script.directions)}; pass another --study or change `direction`"
-        )
-    return sum(map(_counts, study.get_trials(deepcopy=False)))
-
-
-def _note_others(storage: SQLiteStorage, name: str) -> None:
-    """Say that a study begins beside others, if it does: one of them may have been meant."""
-    studies = storage.get_all_studies()
-    if not studies:
-        return
-    shown = []
-    for one in studies[:_NAMED]:
-        n = storage.get_n_trials(one._study_id)
-        shown.append(f"{one.study_name!r} ({n} trial{'s' * (n != 1)})")
-    if len(studies) > _NAMED:
-        shown.append(f"{len(studies) - _NAMED} more")
-    _complain(
-        f"study {name!r} is new in {storage.path!r}, beside {', '.join(shown)}; "
-        "--study NAME chooses another",
-        DONE,
-    )
-
-
-def _counts(trial: Any) -> bool:
-    served = "optimizer:served_of" in trial.user_attrs or "optimizer:value" in trial.user_attrs
-    return trial.state.name in ("COMPLETE", "PRUNED") or served
 
 
 # --- what is told
