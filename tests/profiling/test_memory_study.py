@@ -16,6 +16,7 @@ model = script_module("_model")
 HERE = Path(__file__).resolve().parent
 pytestmark = [
     pytest.mark.end_to_end,
+    # It records in the study's own Python, which need not have it: `nox -s end_to_end` does.
     pytest.mark.skipif(
         importlib.util.find_spec("memray") is None, reason="memray is not installed"
     ),

@@ -230,6 +230,7 @@ def test_failures_that_raise_nothing_are_told(tmp_path: Path, capsys: Captured) 
 
 
 def test_a_trial_that_takes_too_long(tmp_path: Path, capsys: Captured) -> None:
+    # Trial 1 hangs: it sleeps far longer than its limit, and is ended.
     text = "import time\n" + BOWL.replace("(params)", "(params, context)").replace(
         "    return", "    time.sleep(600.0 * (context.number == 1))\n    return"
     )
