@@ -203,6 +203,8 @@ def inspect(path: str, timeout_s: float) -> None:
     except FileNotFoundError:  # asked first whether it is there, it could be gone by now
         has_log = False
     if size_bytes == 0 and has_log:
+        size_bytes = os.path.getsize(path)  # asked again: another process may have just made both
+    if size_bytes == 0 and has_log:
         # The schema is in the main file before there is a log; SQLite would delete the log.
         raise damaged(path, "it has no bytes, but a write-ahead log lies beside it")
     uri = file_uri(path, "mode=ro" if has_log else "mode=ro&immutable=1")

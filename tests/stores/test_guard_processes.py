@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,28 @@ for number in range(5):
 """,
         tmp_path,
     )
+
+
+def test_a_file_made_while_it_is_looked_at_is_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.touch()
+    look = os.path.getsize
+    made: list[NoDupeGuard] = []
+    looked: list[str] = []
+
+    def another_makes_it_after_the_first_look(name: str) -> int:
+        size_bytes = look(name)
+        looked.append(name)
+        if len(looked) == 1:
+            made.append(NoDupeGuard(path))
+            made[0].add(sig(1))
+        return size_bytes
+
+    monkeypatch.setattr(os.path, "getsize", another_makes_it_after_the_first_look)
+    with NoDupeGuard(path) as guard:
+        assert guard.seen(sig(1))
+    made[0].close()
 
 
 def test_fork_hooks_leave_no_lock_behind(path: Path) -> None:
