@@ -217,7 +217,7 @@ def judge_cpu(
             f"{rule.fail_mean_above:.1%}) against the baseline of {baseline.date} "
             f"({baseline.commit[:10]})"
         )
-    elif decisive.faster:
+    elif outcome.faster:
         verdict = Verdict.BETTER
     return [_cpu_finding(path, case, verdict, sentence, code, outcome, decisive)]
 

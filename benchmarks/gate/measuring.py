@@ -1,6 +1,6 @@
 """The order of the measurements of one run.
 
-on the pairs' core          CPU time in two stages, wall time, claims; a third of what is slower
+on the pairs' core          CPU time in two stages, wall time, claims; again what is slower, faster
 on the other core           counters, agreement, memory, instructions (these on both at the end)
 then, on the other core     a second look at counts that changed, both sides here and now
 """
@@ -21,7 +21,14 @@ from .instruments import Kind, counted_by
 from .outcome import Key, Outcomes, Progress, SecondLook, pair_core
 from .pairs import PairedCpu
 from .ratio import claim_ratios, claims_kept, interleave
-from .rules import SLOWER_WALL, WALL_AGAIN, CpuRule, counter_decreased, counter_increased
+from .rules import (
+    GAIN_PAIRS,
+    SLOWER_WALL,
+    WALL_AGAIN,
+    CpuRule,
+    counter_decreased,
+    counter_increased,
+)
 
 Described = dict[str, Any]  # one hot path, as a worker describes it
 
@@ -157,8 +164,7 @@ class Measurement:
         pairs.measure(groups, rule.first_pairs, "first", lambda p: p.calm(rule))
         suspects = _only(groups, self._suspect)
         if suspects:
-            names = ", ".join(f"{path}[{case}]" for ks in suspects.values() for path, case in ks)
-            self.progress(f"a second look at {names}")
+            self.progress(f"a second look at {_names(suspects)}")
             pairs.measure(suspects, rule.second_pairs, "second", lambda p: p.settled(rule))
         slower = _only(groups, self._slow_wall)
         if slower:
@@ -166,13 +172,20 @@ class Measurement:
         self._claims()
         doubtful = _only(groups, self._doubtful)
         if doubtful:
-            names = ", ".join(f"{path}[{case}]" for ks in doubtful.values() for path, case in ks)
-            self.progress(f"a third look at {names}")
+            self.progress(f"a third look at {_names(doubtful)}")
             pairs.measure(doubtful, rule.second_pairs, "third", lambda p: p.denied(rule))
             self._note_denied(key for keys in doubtful.values() for key in keys)
+        quicker = _only(groups, self._quicker)
+        if quicker:
+            self.progress(f"a second look at what looks faster: {_names(quicker)}")
+            pairs.measure(quicker, GAIN_PAIRS, "gain")
 
     def _doubtful(self, key: Key) -> bool:
         return self.outcomes[key].doubtful(self.rule)
+
+    def _quicker(self, key: Key) -> bool:
+        found = self.outcomes[key].decisive
+        return found is not None and found.faster
 
     def _note_denied(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -348,6 +361,10 @@ def why_not_stored(path: Described, baseline: Baseline, here: Environment, kind:
     if fsyncs and not all("fsyncs" in counts for counts in stored):
         return "its baseline was stored without fsyncs"
     return ""
+
+
+def _names(groups: Mapping[Side, Sequence[Key]]) -> str:
+    return ", ".join(f"{path}[{case}]" for keys in groups.values() for path, case in keys)
 
 
 def _only(

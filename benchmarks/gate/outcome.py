@@ -25,6 +25,7 @@ class Outcome:
     first: Paired | None = None
     second: Paired | None = None
     third: Paired | None = None
+    gain: Paired | None = None  # of a case that looked faster
     wall: tuple[float, ...] = ()  # head / base of wall time, one for each process pair
     cpu_s: float | None = None  # this code's CPU seconds a call, to say how large the body is
     claim_looks: list[float] = field(default_factory=list)  # before / after, one for each process
@@ -39,6 +40,8 @@ class Outcome:
     @property
     def decisive(self) -> Paired | None:
         """The pairs that the verdict rests on: all of the last stages, none of the suspicion."""
+        if self.gain is not None:
+            return self.gain
         if self.second is not None and self.third is not None:
             return self.second.together(self.third)
         return self.second or self.first
@@ -53,6 +56,11 @@ class Outcome:
         if self.second is None or not self.second.slower(rule):
             return False
         return self.third is None or self.second.confirmed(self.third, rule)
+
+    @property
+    def faster(self) -> bool:
+        """Whether new pairs said so of a case that had looked it."""
+        return self.gain is not None and self.gain.faster
 
     @property
     def claim(self) -> float | None:

@@ -13,6 +13,9 @@ that is the same. So a third stage comes last, when those minutes may have passe
 many new pairs, whose own mean must exceed half the limit, and with which the second's must stand
 further clear of noise. Real slowdowns that it lets pass are few beside those that the second stage
 misses by itself.
+
+A case that looks faster is measured again, too: of many hot paths some look so by luck, in three
+pairs above all, and whoever then moved a baseline would be called slower ever after.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ class CpuRule:
     every_pair: bool = False  # of the first stage, for a case that is calm, too
 
 
-STAGES = ("first", "second", "third")  # of paired CPU time, in the order of measuring
+STAGES = ("first", "second", "third", "gain")  # of paired CPU time, in the order of measuring
 
 CAREFUL = CpuRule(6, 0.012, 24, 0.018, 0.006)
 FAST = CpuRule(5, 0.020, 12, 0.025, 0.010)
@@ -63,6 +66,7 @@ SLOWER_WALL = 2.0  # this code over the baseline's: the last net, for what no ot
 WALL_AGAIN = 5  # pairs that must confirm it
 LOST_CLAIM = 0.9  # share of the stored before/after ratio
 BETTER_BELOW = -0.05
+GAIN_PAIRS = 8  # new ones, that must say of a case that looks faster that it is
 CALM_AFTER = 3  # pairs of the first stage
 CLEARED_AFTER = 8  # pairs of the second stage, or of the third
 CONVICTED_AFTER = 6

@@ -160,6 +160,22 @@ def test_cpu_time_is_measured_again_and_then_fails(
     assert sentence.startswith("toy.Rows[n=5], CPU time: rose by ")
 
 
+def test_what_looks_faster_is_measured_again_before_a_baseline_is_asked_for(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "GAIN_PAIRS", 2)
+    looks = iter([True, False, True, True])  # of two runs: the first pairs, the new ones
+    monkeypatch.setattr(rules.Paired, "faster", property(lambda pairs: next(looks)))
+    by_luck, faster = check("toy.Rows"), check("toy.Rows")
+    for judged in (by_luck, faster):
+        assert judged.code == 0
+        assert "a second look at what looks faster: toy.Rows[n=5]" in judged.err
+        assert len(judged.report["pairs"]["toy.Rows[n=5]"]["gain"]) == 2
+    assert by_luck.verdicts("toy.Rows") == {"same"}
+    assert "is faster" not in by_luck.out
+    assert "toy.Rows is faster: keep it with `rebaseline toy.Rows" in faster.out
+
+
 def test_what_a_third_look_denies_is_no_regression_and_is_said(
     check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:

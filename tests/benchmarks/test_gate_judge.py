@@ -236,9 +236,15 @@ def test_a_third_stage_has_the_last_word_unless_there_is_no_doubt() -> None:
     assert not Outcome(first=paired(0.3, 6)).doubtful(RULE)
 
 
-def test_cpu_time_that_fell_is_better() -> None:
-    (found,) = judge_cpu(PATH, CASE, Outcome(first=paired(-0.2, 6)), RULE, BASELINE)
+def test_cpu_time_that_fell_is_better_where_new_pairs_say_so_too() -> None:
+    fell = Outcome(first=paired(-0.2, 6))
+    (found,) = judge_cpu(PATH, CASE, fell, RULE, BASELINE)
+    assert (found.code, found.verdict, found.sentence) == (0, Verdict.SAME, "")
+    (found,) = judge_cpu(PATH, CASE, replace(fell, gain=paired(-0.1, 8)), RULE, BASELINE)
     assert (found.code, found.verdict, found.sentence) == (0, Verdict.BETTER, "")
+    assert found.change == pytest.approx(-0.1)  # of the new pairs: the first were chosen by luck
+    (found,) = judge_cpu(PATH, CASE, replace(fell, gain=paired(0.0, 8)), RULE, BASELINE)
+    assert (found.code, found.verdict, found.sentence) == (0, Verdict.SAME, "")
 
 
 def test_cpu_time_that_was_not_measured_gives_no_finding() -> None:
