@@ -164,7 +164,7 @@ def _measure(
     commit = task.commit
     nearest = None if again else max(mine, key=lambda one: one.date, default=None)
     given = commit.hash, commit.tree, task.paths
-    record = _history_measured.measure(run, *given, known=nearest, begun=progress.turn)
+    record = _history_measured.measure(run, *given, known=nearest, said=progress.within)
     held = next(of_tree(mine, commit.tree), None)
     return record if held is None else held.joined(record)
 
@@ -176,30 +176,36 @@ class Progress:
     number: int
     _started: float = field(default_factory=time.monotonic)
     _finished: int = 0
+    _finished_s: float = 0.0  # when the last one was
     _name: str = ""
 
     def begin(self, task: Task) -> None:
         self._name = f"commit {self._finished + 1} of {self.number}, {task.commit.hash[:8]}"
         self._say(f"{self._name} {task.commit.subject} ({len(task.paths)} hot paths)")
 
-    def turn(self, at: int, of: int) -> None:
-        """The commit's process `at` of `of` begins."""
-        done = self._finished + (at - 1) / of
-        self._say(f"{self._name}: process {at} of {of}{self._left(done)}")
+    def within(self, line: str) -> None:
+        """What begins within the commit."""
+        self._say(f"{self._name}: {line}{self._left()}")
 
     def done(self, file: Path) -> None:
         self._finished += 1
-        self._say(f"{self._name}: {file}{self._left(self._finished)}")
+        self._finished_s = self._elapsed_s
+        self._say(f"{self._name}: {file}{self._left()}")
 
-    def _left(self, done: float) -> str:
-        if done <= 0 or done >= self.number:
+    def _left(self) -> str:
+        """By the whole commits so far: the parts of one differ too much to tell."""
+        if not 0 < self._finished < self.number:
             return ""
-        left_s = (time.monotonic() - self._started) / done * (self.number - done)
-        return f", about {left_s:.0f} s left"
+        whole_s = self._finished_s / self._finished * (self.number - self._finished)
+        left_s = whole_s - (self._elapsed_s - self._finished_s)
+        return f", about {left_s:.0f} s left" if left_s > 0 else ""
+
+    @property
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._started
 
     def _say(self, line: str) -> None:
-        elapsed = time.monotonic() - self._started
-        print(f"[{elapsed:5.0f} s] {line}", file=sys.stderr, flush=True)
+        print(f"[{self._elapsed_s:5.0f} s] {line}", file=sys.stderr, flush=True)
 
 
 # --- showing

@@ -47,7 +47,7 @@ TURNS = 3
 ROUNDS = 2
 _EXACT = {INSTRUCTIONS: Kind.INSTRUCTIONS, PEAK_BYTES: Kind.MEMORY, ALLOCATIONS: Kind.MEMORY}
 
-Begun = Callable[[int, int], None]  # a turn begins: which, of how many
+Said = Callable[[str], None]  # what begins now
 
 
 @dataclass
@@ -81,7 +81,7 @@ def measure(
     tree: str,
     paths: Sequence[Described],
     known: Record | None = None,
-    begun: Begun = lambda at, of: None,
+    said: Said = lambda line: None,
 ) -> Record:
     """The record of these hot paths at a commit; Ctrl-C ends every process.
 
@@ -94,7 +94,7 @@ def measure(
     outcomes = {key: Outcome() for key in cases}
     # As the baseline's side: what this code lacks is told apart from what fails.
     one = _Commit(run.side(BASE, tree), cases, outcomes, exact.Lanes())
-    one.measure(begun)
+    one.measure(said)
     return Record(
         commit=commit,
         tree=tree,
@@ -182,20 +182,22 @@ class _Commit:
     outcomes: dict[Key, Outcome]
     lanes: exact.Lanes
 
-    def measure(self, begun: Begun) -> None:
+    def measure(self, said: Said) -> None:
         """Exact counts beside the timings; whatever ends one of them ends both."""
         with ThreadPoolExecutor(max_workers=1) as pool:
             try:
                 counting = pool.submit(self._count)
-                self._time(begun)
+                self._time(said)
+                if not counting.done():
+                    said("the exact counts are still under way")
                 counting.result()
             except BaseException:
                 self.lanes.stop()
                 raise
 
-    def _time(self, begun: Begun) -> None:
+    def _time(self, said: Said) -> None:
         for turn in range(TURNS):
-            begun(turn + 1, TURNS)
+            said(f"process {turn + 1} of {TURNS}")
             self._each(list(self.cases), self._timed, core=pair_core())
 
     def _timed(self, worker: WorkerProcess, key: Key) -> None:

@@ -44,10 +44,10 @@ def tree_of(toy: Toy, commit: str) -> str:
 def test_a_commit_is_measured_and_what_it_lacks_is_told(two: tuple[Toy, str, str]) -> None:
     toy, without, _ = two
     run = Run(read_project(toy.root))
-    turns: list[tuple[int, int]] = []
+    said: list[str] = []
     found = _history_measured.measure(
         *(run, without, tree_of(toy, without), run.declared),
-        begun=lambda at, of: turns.append((at, of)),
+        said=said.append,
     )
     assert (found.commit, found.tree) == (without, tree_of(toy, without))
     assert found.paths["toy.Rows"].cases == {"n=5": None}
@@ -59,7 +59,7 @@ def test_a_commit_is_measured_and_what_it_lacks_is_told(two: tuple[Toy, str, str
     assert both[CPU_S] > 0
     assert alone[COST_RATIO] is None  # there `before` never runs
     assert alone[CPU_S] > 0
-    assert turns == [(1, 1)]
+    assert said[0] == "process 1 of 1"
     assert [line.partition(":")[0] for line in found.exempt] == ["instructions", "memory"]
 
 
