@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -63,8 +64,8 @@ class WorkerProcess:
     """A fresh process that imports one side; a context manager that ends it.
 
     Entering it does not wait for the imports, so that two workers import at once; the first `ask`
-    does. `own_memory` leaves libc's memory settings as the caller has them: less steady, but what a
-    user's process pays.
+    does. `modules` are imported with the code. `own_memory` leaves libc's memory settings as the
+    caller has them: less steady, but what a user's process pays.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class WorkerProcess:
         core: int | None = None,
         instrument: Kind | None = None,
         own_memory: bool = False,
+        modules: Sequence[str] = (),
     ) -> None:
         self._side = side
         self._scratch = tempfile.TemporaryDirectory(
@@ -96,11 +98,12 @@ class WorkerProcess:
             cwd=os.sep,
             start_new_session=True,  # Ctrl-C reaches the gate, which ends its workers
         )
+        self._modules = list(modules)
         self._loaded: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
         try:
-            self._send("load", {})
+            self._send("load", {"modules": self._modules})
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise

@@ -1,6 +1,6 @@
 """The order of the measurements of one run.
 
-on the pairs' core          CPU time in two stages, wall time, claims; again what is slower, faster
+on the pairs' core          CPU time in stages, wall time, claims; again what is slower, faster
 on the other core           counters, agreement, memory, instructions (these on both at the end)
 then, on the other core     a second look at counts that changed, both sides here and now
 """

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from .errors import GateError
-from .harness import Side, WorkerProcess
+from .harness import Side
 from .outcome import Key, Outcomes, Progress, pair_core
 from .rules import SLOWER_WALL, Paired, log_ratio, trimmed_mean
+from .starts import Starts, Workers
 
 BATCH_S = 0.05  # CPU seconds of one batch: many turns of the scheduler
 ROUNDS = 2  # batches of each side in one pair; a body that fills a batch alone runs once
@@ -67,17 +68,18 @@ class PairedCpu:
         keys = [key for group in groups.values() for key in group]
         samples: dict[Key, list[tuple[float, float]]] = {key: [] for key in keys}
         clock = _Clock(pairs)
-        for pair in range(pairs):
-            left = {
-                base: [key for key in keys if not settled(_paired(samples[key]))]
-                for base, keys in groups.items()
-            }
-            if not any(left.values()):
-                break
-            self._progress(f"CPU time, {stage} stage: pair {pair + 1} of {pairs}{clock.left()}")
-            for base, keys in left.items():
-                self._each_case(
-                    base, keys, pair, lambda w, k, p: samples[k].append(self._cpu(w, k, p))
+        with Starts(self._head, self._core) as starts:
+            for pair in range(pairs):
+                left = {
+                    base: [key for key in keys if not settled(_paired(samples[key]))]
+                    for base, keys in groups.items()
+                }
+                if not any(left.values()):
+                    break
+                self._progress(f"CPU time, {stage} stage: pair {pair + 1} of {pairs}{clock.left()}")
+                self._each_base(
+                    *(starts, left, pair, pairs),
+                    lambda w, k, p: samples[k].append(self._cpu(w, k, p)),
                 )
         for key, values in samples.items():
             if values and self._outcomes[key].error is None:
@@ -86,26 +88,45 @@ class PairedCpu:
     def measure_wall(self, groups: Mapping[Side, Sequence[Key]], pairs: int) -> None:
         """Wall time by turns, each side alone on the core; results go into the outcomes' `wall`."""
         ratios: dict[Key, list[float]] = {key: [] for keys in groups.values() for key in keys}
-        for pair in range(pairs):
-            self._progress(f"wall time: pair {pair + 1} of {pairs}")
-            for base, keys in groups.items():
-                self._each_case(
-                    base, keys, pair, lambda w, k, p: ratios[k].append(self._wall(w, k))
+        with Starts(self._head, self._core, ahead=False) as starts:  # each side is to be alone
+            for pair in range(pairs):
+                self._progress(f"wall time: pair {pair + 1} of {pairs}")
+                self._each_base(
+                    *(starts, groups, pair, pairs),
+                    lambda w, k, p: ratios[k].append(self._wall(w, k)),
                 )
         for key, values in ratios.items():
             self._outcomes[key].wall = tuple(values)
 
+    def _each_base(
+        self,
+        starts: Starts,
+        groups: Mapping[Side, Sequence[Key]],
+        pair: int,
+        pairs: int,
+        act: Act,
+    ) -> None:
+        """One pair of processes for each base that has cases; each knows which one comes next."""
+        bases = [base for base, keys in groups.items() if keys]
+        coming = [(base, pair) for base in bases[1:]]
+        if pair + 1 < pairs:
+            coming.append((bases[0], pair + 1))
+        for base, then in zip_longest(bases, coming):
+            self._each_case(starts, (base, pair), groups[base], act, then)
+
     def _each_case(
         self,
-        base: Side,
+        starts: Starts,
+        which: tuple[Side, int],
         keys: Sequence[Key],
-        pair: int,
-        act: Callable[[Workers, Key, int], None],
+        act: Act,
+        then: tuple[Side, int] | None,
     ) -> None:
         """One pair of processes for all cases; a case that fails gets a fresh pair after it."""
+        _, pair = which
         waiting = [key for key in keys if self._outcomes[key].error is None]
         while waiting:
-            with _pair(self._head, base, self._core, swapped=pair % 2 == 1) as workers:
+            with starts.pair(which, then) as workers:
                 while waiting:
                     key = waiting.pop(0)
                     try:
@@ -116,6 +137,9 @@ class PairedCpu:
                     except GateError as error:
                         self._outcomes[key].fail(error)
                         break
+                else:
+                    if pair == 0:
+                        starts.learn(workers[0])
 
     def _open(self, workers: Workers, key: Key, pair: int) -> None:
         known = self._plans.get(key)
@@ -157,7 +181,7 @@ class PairedCpu:
         return float(now / max(before, 1e-9))
 
 
-Workers = tuple[WorkerProcess, WorkerProcess]  # this code's, the base's
+Act = Callable[[Workers, Key, int], None]  # what is done with a case, in which pair
 
 
 def wall_wanted(taken: Sequence[float], pair: int) -> bool:
@@ -187,18 +211,3 @@ class _Clock:
             return ""
         each = (self._begun[-1] - self._begun[0]) / done
         return f", about {each * (self._pairs - done):.0f} s left of this stage"
-
-
-@contextmanager
-def _pair(
-    head: Side, base: Side, core: int | None, *, swapped: bool
-) -> Iterator[tuple[WorkerProcess, WorkerProcess]]:
-    """Two fresh workers, head and base; `swapped` starts base first.
-
-    The process that starts first gets other memory (huge pages, say) than the one that starts
-    second, so every other pair is swapped: what the order does, it does to both sides.
-    """
-    with ExitStack() as stack:
-        sides = (base, head) if swapped else (head, base)
-        first, second = (stack.enter_context(WorkerProcess(side, core=core)) for side in sides)
-        yield (second, first) if swapped else (first, second)

@@ -21,7 +21,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         request = json.loads(line)
         try:
             if request["do"] == "load":
-                answer = worker.load(options.package, options.stage, options.loader, options.core)
+                where = options.package, options.stage, options.loader, options.core
+                answer = worker.load(*where, **request["with"])
             else:
                 answer = getattr(worker, request["do"])(**request.get("with", {}))
         except LackingError as error:
@@ -85,12 +86,23 @@ class Worker:
         self._instrument = instrument
         self._paths: dict[str, HotPath] = {}
         self._body: Body | None = None
+        self._loaded: set[str] = set()  # modules that came with the suite
         self._frozen = 0  # objects that were when no case was open
         self._cases_froze = 0  # since then: more than that, closed cases cannot have left
         self._clock: Callable[[], int] = time.thread_time_ns
 
-    def load(self, package: str, stage: Path, loader: str, core: int | None) -> Answer:
-        """Import the code and the suite; refuses code that does not come from `stage`."""
+    def load(
+        self,
+        package: str,
+        stage: Path,
+        loader: str,
+        core: int | None,
+        modules: Sequence[str] = (),
+    ) -> Answer:
+        """Import the code and the suite; refuses code that does not come from `stage`.
+
+        `modules` is what another worker has `imported`: it comes now, with all other imports.
+        """
         found = getattr(importlib.import_module(package), "__file__", None) or "nowhere"
         if not Path(found).resolve().is_relative_to(stage.resolve()):
             raise NotMeasuredError(
@@ -101,12 +113,20 @@ class Worker:
         module, _, function = loader.partition(":")
         paths = getattr(importlib.import_module(module), function)()
         self._paths = {path.name: path for path in paths}
+        self._loaded = set(sys.modules)
+        for name in modules:
+            with contextlib.suppress(Exception):  # not every name in sys.modules can be imported
+                importlib.import_module(name)
         if core is not None:  # after the imports: both workers of a pair import at once
             with contextlib.suppress(AttributeError, OSError):  # no affinity outside Linux
                 os.sched_setaffinity(0, {core})
         described = [_describe(path) for path in self._paths.values()]
         self._freeze()
         return {"paths": described, "notes": list(getattr(paths, "notes", ()))}
+
+    def imported(self) -> Answer:
+        """The packages that the cases opened so far have brought, in their order."""
+        return {"modules": [n for n in sys.modules if "." not in n and n not in self._loaded]}
 
     def environment(self) -> Answer:
         """Python and package versions; reading them all takes longer than a short case."""

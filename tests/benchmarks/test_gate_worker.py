@@ -118,3 +118,23 @@ def test_cases_leave_at_most_what_was_frozen_for_them() -> None:
         assert gc.get_freeze_count() - found._frozen <= found._cases_froze
         found.close()
         found.open("p", "c")
+
+
+def test_what_cases_import_another_worker_imports_with_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "the_code.py").touch()
+    (tmp_path / "the_suite.py").write_text("def load():\n    return []\n")
+    (tmp_path / "lazy_library.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    where = ("the_code", tmp_path, "the_suite:load", None)
+    first = worker.Worker(None)
+    first.load(*where)
+    assert first.imported() == {"modules": []}
+    monkeypatch.setitem(sys.modules, "lazy_library", SimpleNamespace())  # as a case's setup does
+    assert first.imported() == {"modules": ["lazy_library"]}
+    monkeypatch.delitem(sys.modules, "lazy_library")
+    worker.Worker(None).load(*where, modules=["no_such_library", "lazy_library"])
+    assert sys.modules["lazy_library"].__file__ == str(tmp_path / "lazy_library.py")
+    for name in ("the_code", "the_suite", "lazy_library"):
+        del sys.modules[name]
