@@ -69,13 +69,18 @@ def verdict(row: Row, *, against_plain: bool = True) -> str:
         judged = [goal_verdict(goal) for goal in row.goals if goal.verdict]
         return "; ".join(filter(None, (*(judged or [str(row.verdict)]), slower(row.measured.wall))))
     told = [
-        f"{figure.verdict}: {_short(figure)}" if figure.unit is not Unit.WALL else figure.verdict
+        figure.verdict if _is_rows_own(figure) else f"{figure.verdict}: {_short(figure)}"
         for figure in row.figures
         if figure.verdict is not None
     ] or [str(row.verdict)]
     if row.before_plain is not None and against_plain:
         told.append(beside_plain(row.before_plain))
     return "; ".join(told)
+
+
+def _is_rows_own(figure: Figure) -> bool:
+    """Whether it is the wall time that has a cell of its own."""
+    return figure.unit is Unit.WALL and not figure.name
 
 
 def slower(wall: Spread) -> str:
@@ -123,7 +128,8 @@ def _range(ends: Sequence[float]) -> str:
 
 
 def _of(figure: Figure) -> str:
-    return f" {figure.name.replace('_', ' ')}" if figure.unit is Unit.COUNT else ""
+    named = figure.name and figure.unit is not Unit.BYTES
+    return f" {figure.name.replace('_', ' ')}" if named else ""
 
 
 def _short(figure: Figure) -> str:
@@ -134,7 +140,7 @@ def _short(figure: Figure) -> str:
         before, after = figure.sides
         return f"{ratio(before / after)}x{_of(figure)}" if after else f"no{_of(figure)}"
     assert figure.found is not None
-    return _amount(figure.unit)(figure.found.value)
+    return _amount(figure.unit)(figure.found.value) + _of(figure)
 
 
 def _amount(unit: Unit) -> Callable[[float], str]:
@@ -177,7 +183,8 @@ _NAMES = {
 
 def _told(figure: Figure) -> str:
     """The figure beside what was found, as a line."""
-    name = _NAMES.get(figure.unit) or figure.name.replace("_", " ")
+    named = figure.name.replace("_", " ")
+    name = " ".join(filter(None, (_NAMES.get(figure.unit), named)))
     told = f"{name}: reported {_reported(figure).removesuffix(_of(figure))}, found {_found(figure)}"
     return told if figure.verdict is None else f"{told}: {figure.verdict}"
 
@@ -187,7 +194,7 @@ def words(row: Row) -> Iterable[str]:
     if row.said:
         yield f"reported: {row.said} ({row.source})"
     if row.measured:
-        yield from (_told(figure) for figure in row.figures if figure.unit is not Unit.WALL)
+        yield from (_told(figure) for figure in row.figures if not _is_rows_own(figure))
         yield from map(goal_words, row.goals)
     else:  # elsewhere, and what was found there is told
         yield from (_told(figure) for figure in row.figures if figure.found is not None)

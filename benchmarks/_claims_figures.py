@@ -49,7 +49,7 @@ class Figure:
     unit: Unit
     least: float
     most: float
-    name: str = ""  # of what is counted
+    name: str = ""  # of what is counted, or of what a further factor of wall time is
     found: Amount | None = None
     sides: tuple[int, int] | None = None  # of a count, or of bytes: before's and after's
     verdict: ClaimVerdict | None = None
@@ -79,6 +79,7 @@ def reported_figures(claim: Claim) -> tuple[Figure, ...]:
         )
         if given is not None
     ]
+    found += [Figure(Unit.WALL, *given, name=name) for name, given in claim.reported_also.items()]
     found += [Figure(Unit.COUNT, *given, name=name) for name, given in claim.counted.items()]
     found += [Figure(Unit.BYTES, most, most, name=name) for name, most in claim.at_most.items()]
     return tuple(found)

@@ -52,6 +52,7 @@ class Claim:
     what: str = ""
     source: str = ""
     reported: Range | None = None
+    reported_also: Mapping[str, Range] = field(default_factory=dict)
     said: str = ""
     hot_path: str = ""
     trials: int | Mapping[str, int] = 0
@@ -196,8 +197,13 @@ def _claim(where: str, name: str, table: dict[str, Any] | None) -> Claim:
         counter: _range(f"{where} counted.{counter}", value)
         for counter, value in table.get("counted", {}).items()
     }
+    also = {
+        name: _range(f"{where} reported_also.{name}", value)
+        for name, value in table.get("reported_also", {}).items()
+    }
     checked = {
         "reported": _figure(where, table, "reported"),
+        "reported_also": also,
         "saved_s": _figure(where, table, "saved_s", _SECONDS),
         "saved_share": _figure(where, table, "saved_share", _SHARE),
         "quality": _figure(where, table, "quality", _QUALITY),
@@ -213,7 +219,7 @@ def _claim(where: str, name: str, table: dict[str, Any] | None) -> Claim:
     return Claim(name, **table | checked)
 
 
-_OF_HOT_PATH = ("trials", "also", "counted", "at_most")  # say nothing without one
+_OF_HOT_PATH = ("trials", "also", "reported_also", "counted", "at_most")  # say nothing without one
 # What is expected of a figure, and between which numbers, both excluded, it lies.
 _FACTOR = "before / after, a number over 1", 1.0, math.inf
 _SECONDS = "seconds that 100 trials save, a number over 0", 0.0, math.inf

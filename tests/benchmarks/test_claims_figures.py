@@ -93,6 +93,7 @@ def test_the_worst_figure_is_the_claims() -> None:
 
 def test_what_a_claim_reports_in_the_order_in_which_it_is_shown() -> None:
     asked = claim(
+        reported_also={"on duplicates": (10.0, 100.0)},
         saved_s=(1.0, 2.0),
         saved_share=(0.01, 0.02),
         counted={"opens": (1.67, 1.67)},
@@ -102,6 +103,7 @@ def test_what_a_claim_reports_in_the_order_in_which_it_is_shown() -> None:
         Figure(Unit.WALL, 332.0, 332.0),
         Figure(Unit.SECONDS, 1.0, 2.0),
         Figure(Unit.SHARE, 0.01, 0.02),
+        Figure(Unit.WALL, 10.0, 100.0, "on duplicates"),
         Figure(Unit.COUNT, 1.67, 1.67, "opens"),
         Figure(Unit.BYTES, 1e6, 1e6, "bytes"),
     )

@@ -22,6 +22,7 @@ from benchmarks._claims_table import (
     read_compared,
     split_case,
 )
+from benchmarks.backtest import TrackAndTable
 from benchmarks.gate.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,7 @@ def test_every_claim_is_known_in_the_order_of_the_reports() -> None:
     claims = read_claims()
     assert tuple(claims) == ORDER
     assert len(set(ORDER)) == len(ORDER) == 51
-    assert claims["dedup-insert"].reported == (332.0, 332.0)
+    assert claims["dedup-insert"].reported == (332.0, 402.0)
     assert claims["eff-overall"].reported == (2.5, 5.0)
 
 
@@ -102,6 +103,20 @@ def test_what_has_no_figure_of_its_own_is_not_judged_by_anothers() -> None:
     assert PATHS[claim.hot_path].case().label == "steps=coarse"
 
 
+def test_the_trades_that_the_notes_speak_of_are_those_of_the_work() -> None:
+    claims, found = read_claims(), {}
+    for schedule in ("monthly", "many"):
+        body = TrackAndTable()
+        body.setup(schedule)
+        found[schedule] = f"{len(body.tracker.track(body.bars, body.weights)):,}"
+    assert claims["tracker"].note.startswith(f"{found['monthly']} trades here")
+    assert claims["trade-stats"].note.startswith(
+        f"{found['monthly']} trades here, {found['many']} with schedule=many"
+    )
+    beside = read_compared()["backtest.TrackAndTable[schedule=many]"]
+    assert beside.startswith(f"{found['many']} trades")
+
+
 @pytest.mark.parametrize("name", [name for name in TABLES if "tested_by" in TABLES[name]])
 def test_the_test_that_shows_a_claim_exists(name: str) -> None:
     file, _, function = TABLES[name]["tested_by"].partition("::")
@@ -126,6 +141,7 @@ def test_all_fields_are_read(tmp_path: Path) -> None:
         f"""[grid-expand]
 {NEEDED}hot_path = "space.GridColumns"
 reported = [1.2, 2]
+reported_also = {{ "on duplicates" = [10, 100] }}
 said = "words"
 saved_s = [1, 2.5]
 saved_share = 0.01
@@ -145,6 +161,7 @@ note = "more"
         what="slow → fast",
         source="A Report",
         reported=(1.2, 2.0),
+        reported_also={"on duplicates": (10.0, 100.0)},
         said="words",
         saved_s=(1.0, 2.5),
         saved_share=(0.01, 0.01),
@@ -188,6 +205,11 @@ def test_a_claim_without_a_table_is_there_all_the_same(tmp_path: Path) -> None:
             f'[pool]\n{NEEDED}hot_path = "x"\ncounted = {{ opens = 0.5 }}',
             "counted.opens is 0.5",
         ),
+        (
+            f'[pool]\n{NEEDED}hot_path = "x"\nreported_also = {{ a = [3, 2] }}',
+            r"reported_also\.a is \[3, 2\]; expected before / after",
+        ),
+        (f"[pool]\n{NEEDED}reported_also = {{ a = 2 }}", "has reported_also, but no hot_path"),
         (f"[pool]\n{NEEDED}trials = 1", "has trials, but no hot_path to measure"),
         (f"[pool]\n{NEEDED}at_most = {{ bytes = 1 }}", "has at_most, but no hot_path to measure"),
         (f"[pool]\n{NEEDED}saved_s = 0", "saved_s is 0; expected seconds that 100 trials save"),

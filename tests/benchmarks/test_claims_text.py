@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from sample_claims import TRIAL, claim, line, measured, report, rows
 
-from benchmarks import _claims_markdown
+from benchmarks import _claims_cells, _claims_markdown
 from benchmarks._claims_cells import beside_plain, figures_cell, percent, size, slower, verdict
 from benchmarks._claims_figures import Figure, Unit
 from benchmarks._claims_measured import Spread
@@ -178,6 +178,7 @@ def test_shares_have_two_digits(share: float, told: str) -> None:
         (Figure(Unit.WALL, 1.2, 2.5), "1.2-2.5x"),
         (Figure(Unit.WALL, 1000.0, 1000.0), "1,000x"),
         (Figure(Unit.WALL, 1.075, 1.075), "1.075x"),
+        (Figure(Unit.WALL, 10.0, 100.0, "on duplicates"), "10-100x on duplicates"),
         (Figure(Unit.SECONDS, 0.2, 0.5), "0.2-0.5 s"),
         (Figure(Unit.SHARE, 0.01, 0.02), "1-2%"),
         (Figure(Unit.COUNT, 5.0, 5.0, "peak_bytes"), "5x peak bytes"),
@@ -229,6 +230,17 @@ def test_the_verdict_of_each_figure_is_told_beside_what_was_found() -> None:
         line(claim=asked), measured(2.0, before_s=1.0), {"allocations": (9, 0)}, TRIAL.seconds
     )
     assert verdict(none) == "not reproduced: 50 ms; exceeded: no allocations"
+
+
+def test_a_further_factor_of_the_same_work_is_judged_by_its_name() -> None:
+    asked = claim(reported=(3.0, 11.0), reported_also={"on duplicates": (10.0, 100.0)})
+    row = measured_row(line(claim=asked), measured(8.0), {}, TRIAL.seconds)
+    assert verdict(row) == "reproduced; not reproduced: 8x on duplicates"
+    assert row.verdict == "not reproduced"
+    assert row.wall == measured(8.0).wall
+    assert list(_claims_cells.words(row))[1] == (
+        "wall time on duplicates: reported 10-100x, found 8x (7.6x to 8.4x): not reproduced"
+    )
 
 
 def test_a_share_of_a_run_is_told_as_one() -> None:
