@@ -40,6 +40,7 @@ from benchmarks._claims_trial import TrialCost, trial_cost
 from benchmarks.gate.errors import GateError
 from benchmarks.gate.files import replace
 from benchmarks.gate.harness import Side
+from benchmarks.gate.machine import processor
 from benchmarks.gate.outcome import Key
 from benchmarks.gate.project import Project, read_project
 from benchmarks.gate.run import Run
@@ -252,6 +253,7 @@ def _report(
         tree=tree,
         suite=_claims_code.suites(ROOT, peers=options.peers),
         packages=_claims_code.versions(),
+        processor=processor(),
     )
 
 

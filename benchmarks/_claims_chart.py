@@ -104,7 +104,7 @@ def caption(report: ClaimsReport) -> str:
     versions = [
         f"{name} {packages[name]}" for name in ("optuna", "numpy", "numba") if name in packages
     ]
-    return ", ".join([report.date[:10], report.machine, f"Python {report.python}", *versions])
+    return ", ".join([report.date[:10], report.where, *versions])
 
 
 @dataclass(frozen=True)

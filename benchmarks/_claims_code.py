@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
+import sqlite3
 from pathlib import Path
 
 from benchmarks._records import suite_hash
@@ -23,8 +24,8 @@ def suites(root: Path, *, peers: bool) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Library -> version, of those that are installed here."""
-    found = {}
+    """Library -> version, of those that are installed here; SQLite's is that which Python uses."""
+    found = {"SQLite": sqlite3.sqlite_version}
     for name in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)

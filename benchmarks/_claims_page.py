@@ -115,7 +115,7 @@ def _facts(report: ClaimsReport) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report.packages.items())
     rows = [
         ("Measured", f"{report.date[:16].replace('T', ' ')} UTC, {report.seconds:,.0f} s"),
-        ("Machine", f"{report.machine}, Python {report.python}"),
+        ("Machine", report.where),
         ("Versions", versions),
         ("Code", report.tree[:12]),
         ("Verdicts", report.count()),

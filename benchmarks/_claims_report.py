@@ -39,6 +39,12 @@ class ClaimsReport:
     tree: str = ""  # hash of the code under test
     suite: str = ""  # hash of what declares the hot paths
     packages: Mapping[str, str] = field(default_factory=dict)  # library -> version
+    processor: str = ""
+
+    @property
+    def where(self) -> str:
+        """The machine and its Python, in words."""
+        return ", ".join(filter(None, (self.machine, self.processor, f"Python {self.python}")))
 
     def write(self, file: Path) -> None:
         """The numbers as JSON, whole or not at all."""
@@ -56,7 +62,7 @@ class ClaimsReport:
                 f"the stored claims are of format {table.get('format', 1)}, expected {FORMAT}: "
                 f"run `nox -s claims` and store them again"
             )
-        known = {**dict.fromkeys(("tree", "suite"), ""), "packages": {}, **table}
+        known = {**dict.fromkeys(("tree", "suite", "processor"), ""), "packages": {}, **table}
         fields = {name: known[name] for name in cls.__dataclass_fields__}
         trial = TrialCost(**table["trial"])
         return cls(**fields | {"trial": trial, "rows": tuple(map(Row.from_json, table["rows"]))})

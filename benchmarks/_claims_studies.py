@@ -25,7 +25,7 @@ def study_lines(report: ClaimsReport) -> list[str]:
     if not cells:
         return []
     return [
-        f"{report.date[:10]}, {report.machine}, Python {report.python}; study = before / after, by "
+        f"{report.date[:10]}, {report.where}; study = before / after, by "
         f"one worker, the objective added",
         *table(_HEAD, cells, right=(0, 1, 2, 3, 4)),
     ]

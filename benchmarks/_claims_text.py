@@ -84,7 +84,7 @@ def readme_lines(report: ClaimsReport) -> list[str]:
     head = ("claim", "reported", "wall (± 3 se)", "before → after", *OBJECTIVES, "verdict")
     waiting = sum(row.verdict is ClaimVerdict.NOT_BUILT for row in report.rows)
     return [
-        f"{report.date[:10]}, {report.machine}, Python {report.python}; speedup = before / after",
+        f"{report.date[:10]}, {report.where}; speedup = before / after",
         f"{_SAVED}; beside the verdict: ours",
         f"{_EACH}: saved of a trial with such an objective, where Optuna itself takes "
         f"{seconds(report.trial.seconds)}",
@@ -104,7 +104,7 @@ def peer_lines(report: ClaimsReport) -> list[str]:
     ]
     head = ("slow side", "wall (± 3 se)", "before → after", "CPU (± 3 se)")
     return [
-        f"{report.date[:10]}, {report.machine}, Python {report.python}; speedup = before / after",
+        f"{report.date[:10]}, {report.where}; speedup = before / after",
         *_beside(report, TRACKERS),
         *table(head, rows, right=(1, 3)),
         *beyond_lines(report),
@@ -140,10 +140,7 @@ def _beside(report: ClaimsReport, libraries: Iterable[str]) -> list[str]:
 
 def headline(report: ClaimsReport) -> str:
     quick = "QUICK, two processes a row: not to be stored; " if report.quick else ""
-    return (
-        f"{quick}{report.date[:10]}, {report.machine}, Python {report.python}, "
-        f"{report.seconds:.0f} s"
-    )
+    return f"{quick}{report.date[:10]}, {report.where}, {report.seconds:.0f} s"
 
 
 def caption(report: ClaimsReport) -> list[str]:

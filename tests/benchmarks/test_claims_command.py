@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmarks._claims_report import ClaimsReport
 from benchmarks._claims_rows import Role
 from benchmarks._claims_table import ORDER, Claim, read_claims, read_compared, split_case
 from benchmarks.gate.errors import BodyRaisedError, NotMeasuredError, UsageError
+from benchmarks.gate.machine import processor
 
 PATHS = {path.name: path for path in _engine.load()}
 CLAIMS = {
@@ -208,6 +210,8 @@ def test_everything_is_measured_where_its_claim_is_judged(
     assert (found.whole, found.quick, found.exit_code) == (True, False, 0)
     assert (found.tree, found.suite) == ("t0", _claims_code.suites(_claims.ROOT, peers=False))
     assert {"numpy", "optuna"} <= set(found.packages)
+    assert found.packages["SQLite"] == sqlite3.sqlite_version
+    assert found.processor == processor()
     out, err = capsys.readouterr()
     assert f"rows: {tmp_path / 'c.json'}; as Markdown: {tmp_path / 'c.md'}" in out
     assert (tmp_path / "c.md").read_text(encoding="utf-8").startswith("### Reported claims\n")

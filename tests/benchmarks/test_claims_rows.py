@@ -172,7 +172,7 @@ def test_a_report_comes_back_from_its_file(tmp_path: Path) -> None:
     assert ClaimsReport.from_json(table) == before
     assert ClaimsReport.from_json(table | {"machine": "another"}).machine == "another"
     assert [entry.name for entry in file.parent.iterdir()] == ["claims.json"]
-    made = {"tree": "t", "suite": "s", "packages": {"numpy": "2"}}
+    made = {"tree": "t", "suite": "s", "packages": {"numpy": "2"}, "processor": "a chip"}
     report(**made).write(file)
     found = json.loads(file.read_text(encoding="utf-8"))
     assert ClaimsReport.from_json(found) == report(**made)

@@ -13,7 +13,7 @@ from benchmarks._claims_figures import Figure, Unit
 from benchmarks._claims_measured import Spread
 from benchmarks._claims_rows import Line, Role, measured_row, told_row, with_plain
 from benchmarks._claims_table import Per
-from benchmarks._claims_text import readme_lines, terminal_lines
+from benchmarks._claims_text import peer_lines, readme_lines, terminal_lines
 
 REPORT = report(rows=tuple(with_plain(rows())))
 
@@ -132,6 +132,14 @@ def test_markdown_of_words_that_mean_something_in_it() -> None:
     row = dataclasses.replace(rows()[0], notes=("a|b <c> *d*",))
     page = _claims_markdown.render(dataclasses.replace(REPORT, rows=(row,)))
     assert "  - a&#124;b &lt;c&gt; \\*d\\*" in page
+
+
+def test_the_processor_is_told_where_it_is_known() -> None:
+    known = dataclasses.replace(REPORT, processor="A Chip (R) 3000")
+    told = "Linux x86_64, 2 cores, A Chip (R) 3000, Python 3.11.7"
+    for shown in (terminal_lines(known), readme_lines(known), peer_lines(known)):
+        assert told in shown[0]
+    assert "Linux x86_64, 2 cores, Python 3.11.7" in terminal_lines(REPORT)[0]
 
 
 def test_the_readme_shows_what_was_measured_and_counts_the_rest() -> None:
