@@ -3,12 +3,14 @@
 Only what is a factor of wall time has a place on the axis: a figure in seconds, shares, bytes or
 counts stands in the table. Shapes tell the two apart as colours do: a hollow diamond is what a
 report says (joined by a bar where it gives two), a filled circle what was measured, with a line
-over three standard errors to each side. Nothing is loaded by whoever looks at it.
+over three standard errors to each side. The claims that have no such factor are named below the
+axis. Nothing is loaded by whoever looks at it.
 """
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -22,6 +24,7 @@ from benchmarks._claims_rows import Role, Row
 WIDTH = 960
 _LEFT, _RIGHT, _TOP, _LINE = 164, 296, 78, 21
 _BELOW = 62  # the numbers of the axis, and the caption
+_NOTE_LINE, _NOTE_CHARS = 17, 150  # of what has no line here: its lines' height, and their width
 _DIAMOND, _DOT = 5.5, 4.0
 _COLUMNS = (88, 158, 174)  # right of the axis: where reported, measured and verdict stand
 _ROOM = 1.4  # left free at both ends of the axis, as a factor
@@ -81,14 +84,17 @@ def svg(report: ClaimsReport) -> str:
     if not bars:
         return ""
     axis = Axis.around(value for bar in bars for value in bar.values)
-    height = _TOP + _LINE * len(bars) + _BELOW
+    notes = textwrap.wrap(lacking(report), _NOTE_CHARS)
+    below = _TOP + _LINE * len(bars) + _BELOW
+    height = below + _NOTE_LINE * len(notes)
     parts = [
         f"<style>{_STYLE}</style>",
         f'<rect class="paper" width="{WIDTH}" height="{height}"/>',
         *_head(),
         *_grid(axis, len(bars)),
         *(part for number, bar in enumerate(bars) for part in _bar(bar, axis, number)),
-        _text(_LEFT, height - 14, caption(report), "soft"),
+        _text(_LEFT, below - 14, caption(report), "soft"),
+        *(_text(16, below + 3 + _NOTE_LINE * n, note, "soft") for n, note in enumerate(notes)),
     ]
     title = "Reported and measured speedups, wall time, before / after"
     return (
@@ -96,6 +102,17 @@ def svg(report: ClaimsReport) -> str:
         f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
         f'role="img" aria-label="{title}">\n' + "\n".join(parts) + "\n</svg>\n"
     )
+
+
+def lacking(report: ClaimsReport) -> str:
+    """The claims that have no line, by verdict; nothing where each has one."""
+    shown = {bar.name for bar in bars_of(report)}
+    left: dict[ClaimVerdict, list[str]] = {}
+    for row in report.rows:
+        if row.role is Role.CLAIM and row.claim not in shown:
+            left.setdefault(row.verdict, []).append(row.claim)
+    told = "; ".join(f"{', '.join(names)} ({verdict})" for verdict, names in left.items())
+    return f"no factor of wall time: {told}" if told else ""
 
 
 def caption(report: ClaimsReport) -> str:

@@ -18,7 +18,6 @@ from benchmarks._claims_cells import (
     goals_cell,
     reported,
     savings,
-    slower,
     spread,
     times,
     verdict,
@@ -31,13 +30,11 @@ from benchmarks._claims_rows import Role, Row
 from benchmarks._claims_share import OBJECTIVES
 from benchmarks._claims_table import ORDER
 from benchmarks._claims_text import caption
-from benchmarks._registry import PEERS
 from benchmarks.gate.files import replace
 from benchmarks.gate.html_path import code, text
 
 _COLUMNS = 8  # of either table
 RESULTS = Path(__file__).with_name("results")
-_SHOWN_BY, _NOT_HERE = "shown by pytest ", ", not here"  # of a row that a test stands for
 
 _TONES = {
     ClaimVerdict.EXCEEDED: "good",
@@ -166,14 +163,7 @@ def _claim(name: str, rows: Sequence[Row]) -> str:
         detail = _detail(["rerun: " + _typed(f"nox -s claims -- {name}")])
         return _body([f'<td class="n">{text(name)}</td>{asked}'], detail, "quiet")
     own = rows[0]
-    again = f"nox -s claims -- {name}"
-    shown_by = next((note for note in own.notes if note.startswith(_SHOWN_BY)), "")
-    if shown_by:
-        again = f"nox -s tests -- {shown_by.removeprefix(_SHOWN_BY).removesuffix(_NOT_HERE)}"
-    built = own.verdict is not ClaimVerdict.NOT_BUILT
-    told = [text(own.what), *map(text, words(own))]
-    told += ["rerun: " + _typed(again)] if built else []
-    lines = [_detail(told)]
+    lines = [_detail([text(own.what), *map(text, words(own)), _rerun(own)])]
     for row in rows[1:]:
         lines += [_cells(row), _detail([text(row.what), *map(text, words(row))])]
     return _body([_cells(own)], "".join(lines), _TONES[own.verdict])
@@ -212,8 +202,9 @@ def _beyond(claims: ClaimsReport, peers: ClaimsReport | None) -> str:
     """Hot paths of which no report speaks, and the field's libraries; where they win, too."""
     rows = [row for row in claims.rows if row.role is Role.OURS]
     parts = [
-        '<p class="hint">No report speaks of these. The first side is the slow way, or the '
-        "library that the row names; a row in which it is the faster one says so.</p>"
+        '<p class="hint">No report speaks of these. The first side is the slow way, the library '
+        "that the row names, or no library at all; a row in which it is faster, beyond noise, says "
+        "so.</p>"
     ]
     if peers is not None:
         rows += peers.rows
@@ -251,15 +242,12 @@ def _grouped(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
 
 
 def _ours(row: Row) -> str:
-    session = "parity" if row.hot_path.startswith(PEERS) else "claims"
-    wins = slower(row.measured.wall) if row.measured else ""
+    measured = row.measured
+    wins = measured is not None and measured.wall.high < 1.0  # the first side, beyond noise
     tone = "bad" if wins else "quiet"
     if any(goal.verdict for goal in row.goals) and not wins:
         tone = "bad" if any(str(goal.verdict) == "goal missed" for goal in row.goals) else "good"
-    told = verdict(row)
-    if wins and session == "parity":
-        told = f"the other library is faster; {told}"
-    measured = row.measured
+    told = f"the first side is faster; {verdict(row)}" if wins else verdict(row)
     wall = cpu = "-"
     if measured:
         wall, cpu = spread(measured.wall), f"CPU {spread(measured.cpu)}"
@@ -269,8 +257,7 @@ def _ours(row: Row) -> str:
         f'<td class="num">{text(wall)}<small>{text(cpu)}</small></td>'
         f"{_numbers(numbers)}<td>{_verdict(told)}</td></tr>"
     )
-    told_below = [text(row.what), *map(text, words(row))]
-    told_below.append("rerun: " + _typed(f"nox -s {session} -- {row.hot_path}"))
+    told_below = [text(row.what), *map(text, words(row)), _rerun(row)]
     return _body([cells], _detail(told_below), tone)
 
 
@@ -305,6 +292,10 @@ def _verdict(words: str) -> str:
     """The verdict as a pill, and what is added to it beside it."""
     word, mark, rest = words.partition("; ")
     return f'<span class="pill">{text(word)}</span>{mark and " "}<small>{text(rest)}</small>'
+
+
+def _rerun(row: Row) -> str:
+    return f"rerun: {_typed(row.rerun)}" if row.rerun else "rerun: nothing, it is not built yet"
 
 
 def _typed(command: str) -> str:

@@ -23,6 +23,9 @@ from benchmarks._claims_goals import Goal, with_found
 from benchmarks._claims_measured import Amount, Measured, Spread
 from benchmarks._claims_share import Share, shares
 from benchmarks._claims_table import STUDY_TRIALS, Claim, Per
+from benchmarks._registry import PEERS
+
+_SHOWN_BY, _NOT_HERE = "shown by pytest ", ", not here"  # of a row that a test stands for
 
 
 class Role(enum.StrEnum):
@@ -84,6 +87,21 @@ class Row:
             return self.measured.wall
         found = (one.found for one in self.figures if one.unit is Unit.WALL)
         return next((Spread(one.value, one.low, one.high) for one in found if one), None)
+
+    @property
+    def rerun(self) -> str:
+        """The line that finds the same again; nothing where there is nothing to run."""
+        if self.verdict is ClaimVerdict.NOT_BUILT:
+            return ""
+        if self.role is Role.OURS:
+            session = "parity" if self.hot_path.startswith(PEERS) else "claims"
+            return f"nox -s {session} -- {self.hot_path}"
+        if any(figure.unit is Unit.QUALITY for figure in self.figures):  # a mode of efficiency
+            return "nox -s modes"
+        shown_by = next((note for note in self.notes if note.startswith(_SHOWN_BY)), "")
+        if shown_by:
+            return f"nox -s tests -- {shown_by.removeprefix(_SHOWN_BY).removesuffix(_NOT_HERE)}"
+        return f"nox -s claims -- {self.claim}"
 
     @property
     def stands_for(self) -> str:
@@ -188,7 +206,7 @@ def told_row(line: Line) -> Row:
     verdict = ClaimVerdict.NOT_BUILT
     if claim.tested_by:
         verdict = ClaimVerdict.SIMULATED if claim.simulated else ClaimVerdict.WORKS
-    notes = [f"shown by pytest {claim.tested_by}, not here"] if claim.tested_by else []
+    notes = [f"{_SHOWN_BY}{claim.tested_by}{_NOT_HERE}"] if claim.tested_by else []
     if claim.hot_path:
         notes.append(f"the suites declare no {claim.hot_path} yet")
     notes += [claim.note] if claim.note else []

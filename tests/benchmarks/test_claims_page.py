@@ -17,12 +17,13 @@ from benchmarks import _claims, _claims_chart, _claims_page
 from benchmarks._claims_cells import spread, times
 from benchmarks._claims_chart import Axis, bars_of, svg
 from benchmarks._claims_figures import ClaimVerdict
+from benchmarks._claims_measured import Measured
 from benchmarks._claims_page import render, stored, stored_peers
 from benchmarks._claims_report import ClaimsReport
 from benchmarks._claims_rows import Role
 from benchmarks._claims_table import ORDER
 
-PEER_WINS = measured(0.5)
+FIRST_WINS = measured(0.5)
 
 
 class Text(HTMLParser):
@@ -60,6 +61,11 @@ def bodies(page: str) -> dict[str, str]:
     return {Text(one).words[0]: " ".join(Text(one).words) for one in found}
 
 
+def plain(found: str) -> str:
+    """The words of a part, with single spaces between them."""
+    return " ".join(found.split())
+
+
 # --- the stored run
 
 
@@ -76,11 +82,29 @@ def test_every_claim_of_the_reports_has_its_row_as_it_is_stored() -> None:
             assert times(row) in found[name]
         for note in row.notes:
             assert note in found[name]
-        rerun = "nox -s" in found[name]
-        assert rerun is (row.verdict is not ClaimVerdict.NOT_BUILT)
+        built = row.verdict is not ClaimVerdict.NOT_BUILT
+        assert f"rerun: {'nox -s' if built else 'nothing, it is not built yet'}" in plain(
+            found[name]
+        )
     beside = [row for row in claims.rows if row.role in (Role.BESIDE, Role.PLAIN)]
     for row in beside:
         assert row.measured is None or spread(row.measured.wall) in found[row.claim]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("dedup-lookup", "nox -s claims -- dedup-lookup"),
+        ("mode-fast", "nox -s modes"),
+        ("mode-thorough", "nox -s modes"),
+        ("eff-report", "nox -s tests -- tests/report/test_run_report.py::test_figures"),
+        ("distributed", "nothing, it is not built yet"),
+    ],
+)
+def test_the_line_that_reruns_a_row(name: str, line: str) -> None:
+    found = plain(bodies(page_of(stored("claims")))[name])
+    assert found.count("rerun: ") == 1
+    assert f"rerun: {line} " in f"{found} "
 
 
 def test_every_row_beyond_the_reports_is_there() -> None:
@@ -90,7 +114,8 @@ def test_every_row_beyond_the_reports_is_there() -> None:
     for row in [*(row for row in claims.rows if row.role is Role.OURS), *peers.rows]:
         assert row.what in page
         assert row.measured is None or spread(row.measured.wall) in page
-    assert "nox -s parity -- peers_storage.KeptTrials" in page
+    assert "rerun: <code>nox -s parity -- peers_storage.KeptTrials</code>" in page
+    assert "rerun: <code>nox -s claims -- backtest.Track</code>" in page
 
 
 def test_the_stored_chart_is_the_stored_runs() -> None:
@@ -129,13 +154,30 @@ def test_a_claim_that_a_part_did_not_ask_for_has_its_row_too() -> None:
     assert "before and after disagree" in found["tracker"]
 
 
-def test_a_row_in_which_the_peer_is_faster_says_so() -> None:
+@pytest.mark.parametrize("suite", ["peers_storage", "evaluations"])
+def test_a_row_in_which_the_first_side_is_faster_says_so(suite: str) -> None:
+    page = beyond_page(f"{suite}.Kept", FIRST_WINS)
+    found = bodies(page)[f"{suite}.Kept"]
+    assert "the first side is faster" in found
+    assert "100% slower" in found
+    session = "parity" if suite == "peers_storage" else "claims"
+    assert f"nox -s {session} -- {suite}.Kept" in found
+    assert '<tbody class="t-bad">' in page.partition("Beyond the reports</h2>")[2]
+
+
+def test_within_noise_neither_side_is_the_faster_one() -> None:
+    page = beyond_page("peers_storage.Kept", measured(0.97, wide=0.1))
+    found = bodies(page)["peers_storage.Kept"]
+    assert "the first side is faster" not in found
+    assert "3.1% slower (within noise)" in found
+    assert '<tbody class="t-bad">' not in page.partition("Beyond the reports</h2>")[2]
+
+
+def beyond_page(name: str, found: Measured) -> str:
+    """The page of one row beyond the reports."""
     ours = next(row for row in rows() if row.role is Role.OURS)
-    lost = dataclasses.replace(ours, hot_path="peers_storage.Kept", measured=PEER_WINS)
-    found = bodies(page_of(report(), dataclasses.replace(report(), rows=(lost,))))
-    assert "the other library is faster" in found["peers_storage.Kept"]
-    assert "100% slower" in found["peers_storage.Kept"]
-    assert "nox -s parity -- peers_storage.Kept" in found["peers_storage.Kept"]
+    row = dataclasses.replace(ours, hot_path=name, measured=found)
+    return page_of(report(rows=()), report(rows=(row,)))
 
 
 def test_words_cannot_break_the_page() -> None:
@@ -159,6 +201,23 @@ def test_the_chart_is_xml_with_a_line_for_every_factor() -> None:
     for bar in bars:
         assert bar.name in words
     assert _claims_chart.caption(claims) in words
+
+
+def test_what_has_no_line_of_the_chart_is_named_below_it() -> None:
+    claims = stored("claims")
+    told = _claims_chart.lacking(claims)
+    shown = {bar.name for bar in bars_of(claims)}
+    assert "distributed (not built yet)" in told
+    named = set(re.findall(r"[a-z]+(?:-[a-z0-9]+)*", told))
+    assert {name for name in ORDER if name in named} == set(ORDER) - shown
+    root = ElementTree.fromstring(svg(claims))
+    words = [element.text or "" for element in root.iter() if element.tag.endswith("text")]
+    assert told in " ".join(words)
+    height = float(root.attrib["height"])
+    places = [float(element.get("y", 0)) for element in root.iter()]
+    assert max(places) < height
+    alone = claims.rows[0]
+    assert _claims_chart.lacking(dataclasses.replace(claims, rows=(alone,))) == ""
 
 
 def test_what_is_not_built_comes_last_with_what_is_reported() -> None:
