@@ -56,9 +56,10 @@ and the verdict. Hot paths of which no report speaks come last.
 """
 _EPILOG = """\
 verdicts: exceeded (all of the interval lies above), reproduced (at most a tenth of the gain
-below), not reproduced, works (no figure is reported), simulator only (no figure, and seen to work
-nowhere else), not built yet, not measured. Factors, seconds saved in 100 trials, shares of a run,
-and counts are judged alike; the worst is the claim's own.
+below, and of a quality two points), not reproduced, works (no figure is reported), simulator only
+(no figure, and seen to work nowhere else), not built yet, not measured. Factors, seconds saved in
+100 trials, shares of a run, and counts are judged alike; bytes are below what is reported, or not.
+The worst is the claim's own.
 
 exit codes: 0, whatever the verdicts; 1 where a figure beyond the reports lies below its floor; 2
 where a hot path raised or its sides disagree, or the

@@ -40,6 +40,13 @@ _SAVED = (
     f"of {RUN}"
 )
 
+VERDICTS = (
+    "exceeded: all of the interval lies above what is reported; reproduced: at most a tenth of its "
+    "gain is lacking,",
+    "    of a quality two points; works: no figure is reported; the worst of a claim's figures is "
+    "its own verdict",
+)
+
 
 def terminal_lines(report: ClaimsReport) -> list[str]:
     """Caveats, both tables, and below them what each claim has to say."""
@@ -51,6 +58,8 @@ def terminal_lines(report: ClaimsReport) -> list[str]:
     lines += ["", *(line for row in report.rows for line in told(row))]
     peers = all(row.hot_path.startswith(PEERS) for row in report.rows)
     again = "nox -s parity -- HOT_PATH" if peers else "nox -s claims -- CLAIM"
+    modes = {row.rerun for row in report.rows if row.rerun.endswith(" modes")}
+    again = ", a mode: ".join((again, *modes))
     return [*lines, "", f"{report.count()}; rerun a row: {again}"]
 
 
@@ -63,7 +72,7 @@ def told(row: Row) -> Iterable[str]:
 
 
 def readme_lines(report: ClaimsReport) -> list[str]:
-    """What was measured, narrow; what is not built yet is only counted."""
+    """What was measured, narrow; what is not built yet is only named."""
     tested = (ClaimVerdict.WORKS, ClaimVerdict.SIMULATED)
     shown = [
         row
@@ -82,7 +91,7 @@ def readme_lines(report: ClaimsReport) -> list[str]:
         for row in shown
     ]
     head = ("claim", "reported", "wall (± 3 se)", "before → after", *OBJECTIVES, "verdict")
-    waiting = sum(row.verdict is ClaimVerdict.NOT_BUILT for row in report.rows)
+    waiting = ", ".join(row.claim for row in report.rows if row.verdict is ClaimVerdict.NOT_BUILT)
     return [
         f"{report.date[:10]}, {report.where}; speedup = before / after",
         f"{_SAVED}; beside the verdict: ours",
@@ -90,6 +99,7 @@ def readme_lines(report: ClaimsReport) -> list[str]:
         f"{seconds(report.trial.seconds)}",
         f"    (random sampler, in memory; its default sampler takes "
         f"{seconds(report.trial.default_s)}, which makes every share smaller)",
+        *VERDICTS,
         *table(head, rows, right=(1, 2, 4, 5, 6)),
         *([f"claims not built yet: {waiting}"] if waiting else []),
     ]
@@ -150,6 +160,7 @@ def caption(report: ClaimsReport) -> list[str]:
         "speedup = before / after, > 1 is faster; reported: what the report says, not ours",
         f"    {_SAVED} (the reports' take longer); beside the verdict: ours",
         "before: the report's algorithm, reconstructed; verdicts are of wall time, as reported",
+        *VERDICTS,
         f"saves, takes: of a trial that uses the slow way, with an objective that is trivial, of "
         f"{' or '.join(_OTHERS)}",
         f"    measured: Optuna {trial.optuna} takes {seconds(trial.seconds)} "

@@ -8,12 +8,19 @@ import pytest
 from sample_claims import TRIAL, claim, line, measured, report, rows
 
 from benchmarks import _claims_cells, _claims_markdown
-from benchmarks._claims_cells import beside_plain, figures_cell, percent, size, slower, verdict
+from benchmarks._claims_cells import (
+    beside_plain,
+    figures_cell,
+    percent,
+    size,
+    slower,
+    verdict,
+)
 from benchmarks._claims_figures import Figure, Unit
 from benchmarks._claims_measured import Spread
 from benchmarks._claims_rows import Line, Role, measured_row, told_row, with_plain
 from benchmarks._claims_table import Per
-from benchmarks._claims_text import peer_lines, readme_lines, terminal_lines
+from benchmarks._claims_text import VERDICTS, peer_lines, readme_lines, terminal_lines
 
 REPORT = report(rows=tuple(with_plain(rows())))
 
@@ -24,12 +31,14 @@ def starting(lines: list[str], word: str) -> str:
 
 
 def test_the_terminal_says_first_how_to_read_it() -> None:
-    head = "\n".join(terminal_lines(REPORT)[:7])
+    head = "\n".join(terminal_lines(REPORT)[:9])
     assert head.startswith("2026-01-02, Linux x86_64, 2 cores, Python 3.11.7, 61 s")
     for words in (
         "speedup = before / after, > 1 is faster",
         "not ours",
         "a reported time is saved in 100 trials, a percentage of a run with an objective of 1 s",
+        "exceeded: all of the interval lies above what is reported; reproduced: at most a tenth",
+        "of a quality two points; works: no figure is reported; the worst",
         "measured: Optuna 5.0.0 takes 500 µs (± 10 µs) a trial: random sampler, in memory",
         "computed: 10 ms and 1 s added to it; Optuna's default sampler takes 8 ms",
     ):
@@ -134,6 +143,14 @@ def test_markdown_of_words_that_mean_something_in_it() -> None:
     assert "  - a&#124;b &lt;c&gt; \\*d\\*" in page
 
 
+def test_the_verdicts_are_defined_wherever_they_stand() -> None:
+    assert len(VERDICTS) == 2
+    for shown in (terminal_lines(REPORT), readme_lines(REPORT)):
+        assert set(VERDICTS) <= set(shown)
+    page = _claims_markdown.render(REPORT)
+    assert all(told.strip() in page for told in VERDICTS)
+
+
 def test_the_processor_is_told_where_it_is_known() -> None:
     known = dataclasses.replace(REPORT, processor="A Chip (R) 3000")
     told = "Linux x86_64, 2 cores, A Chip (R) 3000, Python 3.11.7"
@@ -142,7 +159,7 @@ def test_the_processor_is_told_where_it_is_known() -> None:
     assert "Linux x86_64, 2 cores, Python 3.11.7" in terminal_lines(REPORT)[0]
 
 
-def test_the_readme_shows_what_was_measured_and_counts_the_rest() -> None:
+def test_the_readme_shows_what_was_measured_and_names_the_rest() -> None:
     lines = readme_lines(REPORT)
     assert lines[0] == (
         "2026-01-02, Linux x86_64, 2 cores, Python 3.11.7; speedup = before / after"
@@ -158,7 +175,7 @@ def test_the_readme_shows_what_was_measured_and_counts_the_rest() -> None:
     simulated = readme_lines(report(rows=(told_row(Line(Role.CLAIM, alone)),)))
     assert starting(simulated, "gpu").endswith("simulator only")
     assert not any(line.startswith("pool") for line in lines)
-    assert lines[-1] == "claims not built yet: 1"
+    assert lines[-1] == "claims not built yet: pool"
     assert max(map(len, lines)) <= 130
 
 
