@@ -100,9 +100,8 @@ def lowest(session: nox.Session) -> None:
     """The tests on the lowest versions that pyproject.toml admits."""
     if session.venv_backend != "uv":
         session.error("lowest versions are resolved by uv: install it with `pip install uv`")
-    names = "test", "bench", "profile", "cluster"
-    lowest_versions = ["--resolution", "lowest-direct", "-e", ".[fast,cluster]", *_group(*names)]
-    _install(session, *lowest_versions)
+    names = "test", "bench", "profile"
+    _install(session, "--resolution", "lowest-direct", "-e", ".[fast]", *_group(*names))
     session.run("pytest", "-m", "not stress", *(session.posargs or PARALLEL))
 
 
