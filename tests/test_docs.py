@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
 import shlex
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import benchmarks
+from benchmarks import _registry
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -102,3 +106,33 @@ def test_every_page_is_in_the_list_of_pages() -> None:
 def test_every_exit_code_of_the_gate_is_told() -> None:
     told = set(re.findall(r"^\| (\d) \|", (ROOT / "docs" / "gate.md").read_text(), re.MULTILINE))
     assert told == set("01234")
+
+
+def test_the_hot_path_that_is_shown_can_be_declared_driven_and_disagreed_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder of suites of its own, so that it is no hot path of this project."""
+    page = ROOT / "docs" / "hot-paths.md"
+    (block,) = blocks(page, "python benchmarks/caching.py")
+    assert not (ROOT / "benchmarks" / "caching.py").exists()  # else show that one
+    (tmp_path / "caching.py").write_text(block, encoding="utf-8")
+    monkeypatch.setattr(benchmarks, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(_registry, "_declared", {})
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importlib.invalidate_caches()
+    try:
+        (path,) = _registry.load()
+    finally:
+        sys.modules.pop("benchmarks.caching", None)
+        vars(benchmarks).pop("caching", None)
+    assert path.name == "caching.LookUps"
+    assert f"`{path.name}`" in page.read_text(encoding="utf-8")
+    for case in path.cases:
+        body = case.open()
+        answers = []
+        for side in (body.before, body.after):
+            body.fresh()
+            answers.append(side())
+        assert body.agree(*answers)
+        assert not body.agree(answers[0], answers[1][:-1])
+        body.close()
