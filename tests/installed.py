@@ -66,14 +66,25 @@ def run_a_study() -> None:
             study.optimize(lambda trial: trial.suggest_float("x", -10, 10) ** 2, n_trials=15)
             assert study.best_value < 10.0
             assert len(study.trials) == 15
+    space = {"lookback": {"type": "int", "min": 1, "max": 4}}
+    best = optimizer.optimize(lambda params: (params["lookback"] - 3) ** 2, space, n_trials=8)
+    assert (best.best_params, best.best_value) == ({"lookback": 3}, 0)
 
 
 def run_the_commands() -> None:
-    gate = Path(sys.executable).with_name("velocity-gate")
-    for command in ([str(gate), "--help"], [sys.executable, "-I", "-m", "optimizer", "--help"]):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("usage:"), done.stdout
+    gate = str(Path(sys.executable).with_name("velocity-gate"))
+    ours = sys.executable, "-I", "-m", "optimizer"
+    for command in ((gate,), ours, (*ours, "demo"), (*ours, "run")):
+        assert said(*command, "--help").startswith("usage:")
+    assert "best value" in said(*ours, "demo", "--trials", "5", "--workers", "1", "--quiet")
+
+
+def said(*command: str) -> str:
+    """What it printed, from an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The wheel holds the package and the gate, nothing else; the gate runs from it."""
+"""The wheel holds the package and the gate, nothing else; the gate runs from it. And the sdist.
+
+`nox -s release` names the folder that holds both in BUILT; else they are built here.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections import defaultdict
@@ -18,7 +22,12 @@ from git_project import GitProject
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-BUILD = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
+BUILD = """
+import sys
+from hatchling import build
+build.build_sdist(sys.argv[1])
+build.build_wheel(sys.argv[1])
+"""
 
 ASV_PROJECT = {
     "asv.conf.json": '{"version": 1, "project": "toylib", "benchmark_dir": "benchmarks"}',
@@ -44,17 +53,25 @@ def test_a_package_asked_for_twice_has_one_lower_bound() -> None:
     assert {name: lines for name, lines in bounds.items() if len(lines) > 1} == {}
 
 
-@pytest.fixture(scope="module", name="unpacked")
-def _unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the working tree, built here and unpacked; nothing is installed."""
+@pytest.fixture(scope="module", name="built")
+def _built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel and the sdist of the working tree lie."""
+    if named := os.environ.get("BUILT"):
+        return Path(named)
     pytest.importorskip("hatchling")
-    folder = tmp_path_factory.mktemp("wheel")
+    folder = tmp_path_factory.mktemp("built")
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(folder)], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("*.whl")
-    target = folder / "unpacked"
+    return folder
+
+
+@pytest.fixture(scope="module", name="unpacked")
+def _unpacked(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, unpacked; nothing is installed."""
+    (wheel,) = built.glob("*.whl")
+    target = tmp_path_factory.mktemp("wheel") / "unpacked"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(target)
     return target
@@ -66,8 +83,9 @@ def names_below(folder: Path) -> set[str]:
 
 def sources_below(folder: str) -> set[str]:
     """Files of the working tree that git does not ignore."""
-    listed = GitProject(ROOT / folder).git("ls-files", "--cached", "--others", "--exclude-standard")
-    return {name for name in listed.splitlines() if (ROOT / folder / name).is_file()}
+    words = "ls-files", "-z", "--cached", "--others", "--exclude-standard"
+    listed = GitProject(ROOT / folder).git(*words)
+    return {name for name in listed.split("\0") if name and (ROOT / folder / name).is_file()}
 
 
 def gate(unpacked: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -95,6 +113,20 @@ def test_it_holds_the_package_and_the_gate_and_nothing_else(unpacked: Path) -> N
         assert "__init__.py" in there
         for file in there:
             assert (unpacked / name / file).read_bytes() == (ROOT / source / file).read_bytes()
+
+
+@pytest.mark.stress
+def test_the_sdist_holds_what_git_does(built: Path) -> None:
+    """So that no environment, measurement or stage of the gate travels in it."""
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        files = [member for member in archive.getmembers() if not member.isdir()]
+        there = {member.name.partition("/")[2]: member for member in files}
+        assert there.keys() == {*sources_below("."), "PKG-INFO"}
+        for name in there.keys() - {"PKG-INFO"}:
+            stream = archive.extractfile(there[name])
+            assert stream is not None, name
+            assert stream.read() == (ROOT / name).read_bytes(), name
 
 
 @pytest.mark.stress
