@@ -41,7 +41,8 @@ class EfficiencyConfig:
         adaptive_trial_allocation: more trials go where earlier ones were good (TPE); False: after
             the warm start, points are drawn at random.
         batch_size: trials drawn ahead of their evaluation at most, and told together at most.
-        clear_cache_interval: finished trials after which caches in memory are emptied; 0: never.
+        clear_cache_interval: finished trials after which caches in memory are emptied, and garbage
+            is collected where that takes at most 1% of the time; 0: never.
         enable_memory_optimization: what is kept in memory is bounded: batches and clearing apply.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import warnings
 from typing import Any
@@ -16,6 +17,7 @@ from optuna.trial import TrialState
 import optimizer
 from optimizer.efficiency import EfficiencyConfig
 from optimizer.sampling.enumeration import CapWarning
+from optimizer.study import telling
 from optimizer.study.evaluations import StoredEvaluations
 from optimizer.study.fidelity import FRACTION, PARTIAL
 
@@ -213,6 +215,18 @@ def test_caches_are_emptied_as_the_mode_asks(
     options: dict[str, Any] = {"n_trials": 7, "mode": mode, "callbacks": [callback]}
     optimizer.optimize(lambda p: 1.0, FLOAT, storage=tmp_path / "study.db", **options)
     assert cleared == [3, 6]
+
+
+@pytest.mark.parametrize(("share", "collected"), [(1e-9, 1), (1e9, 3)])
+def test_garbage_is_collected_while_that_takes_little_of_the_time(
+    share: float, collected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(telling, "COLLECTING_SHARE", share)
+    monkeypatch.setattr(gc, "collect", lambda: calls.append(len(calls)))
+    mode = config(clear_cache_interval=2, enable_data_subsampling=False)
+    optimizer.optimize(lambda p: 1.0, FLOAT, n_trials=7, mode=mode)
+    assert len(calls) == collected
 
 
 def test_warm_start_from_earlier_studies() -> None:
