@@ -41,10 +41,9 @@ _SAVED = (
 )
 
 VERDICTS = (
-    "exceeded: all of the interval lies above what is reported; reproduced: at most a tenth of its "
-    "gain is lacking,",
-    "    of a quality two points; works: no figure is reported; the worst of a claim's figures is "
-    "its own verdict",
+    "exceeded: all of the interval lies above what is reported; works: no figure is reported",
+    "reproduced: at most a tenth of its gain is lacking (of a quality two points); the worst of a "
+    "claim's figures is its own verdict",
 )
 
 

@@ -26,6 +26,7 @@ from benchmarks.gate.measuring import Described
 from benchmarks.gate.project import read_project
 from benchmarks.gate.repository import Repository
 from benchmarks.gate.run import Run
+from benchmarks.gate.table import counted
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".asv" / "history"
@@ -147,6 +148,10 @@ def _record(options: argparse.Namespace) -> None:
     machine = _history_measured.machine_of(run)
     here = machine if asked or options.again else None
     waiting = tasks(wanted, run.selected, records, here, again=options.again)
+    if not waiting:
+        print(
+            f"history: nothing to record: {counted(len(wanted), 'commit')} looked at, all recorded"
+        )
     progress = Progress(len(waiting))
     for task in waiting:
         progress.begin(task)
@@ -247,7 +252,8 @@ def _tell(site: Path, records: Sequence[Record], shown: Sequence[Commit], number
         print(f"history: {line}")
     found = _history_asv.regressions(site)
     subjects: Mapping[str, str] = {commit.hash: commit.subject for commit in shown}
-    print(f"history: {len(found)} regressions by asv's step detection (it judges nothing)")
+    steps = counted(len(found), "regression")
+    print(f"history: {steps} by asv's step detection (it judges nothing)")
     for one in found:
         print(f"  {one.line(subjects)}")
 

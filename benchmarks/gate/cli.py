@@ -30,7 +30,7 @@ EXIT_CODES = """\
 exit codes:
   0  no hot path is slower than its baseline
   1  regression
-  2  a benchmark raised, the two sides disagree, or the command makes no sense
+  2  a benchmark raised, the two sides disagree, or there is nothing to compare (or no such command)
   3  a declared hot path was not measured
   4  a baseline is missing or unusable
 where several hold, the order is 2, 3, 4, 1

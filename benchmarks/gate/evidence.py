@@ -49,7 +49,8 @@ def evidence(
         }
         for name, baseline in baselines.items()
     }
-    return {"pairs": pairs, "grew": grew, "baselines": described}
+    uncommitted = repository.dirty(project.code)
+    return {"pairs": pairs, "grew": grew, "baselines": described, "uncommitted": uncommitted}
 
 
 def _commits(

@@ -15,6 +15,8 @@ from .errors import GateError, SkippedError
 from .harness import Side, WorkerProcess
 from .instruments import Kind
 from .outcome import Key, Outcomes, Progress, exact_core, pair_core
+from .table import counted
+from .ticker import Ticker
 
 AT_ONCE = 2  # processes: one waits for its disk or its compiler now and then
 WORTH_A_PROCESS = 6  # cases left: its start takes as long as counting some of them
@@ -119,17 +121,23 @@ def lend(jobs: Sequence[Job], outcomes: Outcomes, lanes: Lanes, progress: Progre
 
 
 def _do(job: Job, outcomes: Outcomes, lanes: Lanes, progress: Progress, core: int | None) -> None:
+    ticker = Ticker(progress, job.title, f"{len(job.keys)} cases")
+
+    def ask(worker: WorkerProcess, key: Key) -> None:
+        ticker.begin(len(job.keys) - len(job.left) - 1)
+        job.ask(worker, key)
+
     each_case(
         job.side,
         job.left,
-        job.ask,
+        ask,
         outcomes,
         lanes,
         core=core,
         instrument=job.instrument,
     )
     if not lanes.stopped:
-        progress(f"{job.title}: {len(job.keys)} cases done")
+        progress(f"{job.title}: {counted(len(job.keys), 'case')} done")
 
 
 def each_case(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from . import strip
 from .html_path import amount, code, pill, section, sentence, text, tone
 from .html_style import STYLE
-from .table import seconds
+from .table import seconds, some
 from .view import (
     Case,
     Stored,
@@ -22,6 +22,7 @@ from .view import (
     changed_counters,
     counting_words,
     environment_words,
+    grew_most,
     rule_words,
     short,
     value,
@@ -49,7 +50,7 @@ def render(report: Stored) -> str:
         _list("Notes", report.get("notes") or ()),
         "<h2>Summary</h2>",
         _how_to_read(),
-        _summary(found, anchors, scale, limit),
+        _summary(report, found, anchors, scale, limit),
         "<h2>Hot paths</h2>" if sections else "",
         *sections,
     ]
@@ -91,7 +92,7 @@ def _compared(report: Stored) -> str:
         (
             "This code",
             f"tree {code(short(report.get('tree')))}, the working tree on commit "
-            f"{code(short(report.get('commit')))}",
+            f"{code(short(report.get('commit')))}{_uncommitted(report)}",
         ),
         ("Against", _against(report)),
         ("Environment", text(environment_words(report.get("environment") or {}))),
@@ -102,6 +103,11 @@ def _compared(report: Stored) -> str:
     ]
     cells = "".join(f"<dt>{name}</dt><dd>{words}</dd>" for name, words in rows if words)
     return f'<dl class="facts">{cells}</dl>'
+
+
+def _uncommitted(report: Stored) -> str:
+    files = report.get("uncommitted")
+    return f"; not committed: {text(some(files))}" if files else ""
 
 
 def _against(report: Stored) -> str:
@@ -144,7 +150,11 @@ def _how_to_read() -> str:
 
 
 def _summary(
-    found: Sequence[Case], anchors: dict[str, str], scale: strip.Scale, limit: float | None
+    report: Stored,
+    found: Sequence[Case],
+    anchors: dict[str, str],
+    scale: strip.Scale,
+    limit: float | None,
 ) -> str:
     if not found:
         return '<p class="hint">Nothing was measured.</p>'
@@ -153,14 +163,14 @@ def _summary(
         f'<th class="num">change ± 3 se</th><th class="picture">{strip.axis(scale, limit)}</th>'
         "<th>counters</th>"
     )
-    rows = "\n".join(_row(case, anchors[case.path], scale, limit) for case in found)
+    rows = "\n".join(_row(report, case, anchors[case.path], scale, limit) for case in found)
     return (
         f'<div class="wide"><table class="summary"><thead><tr>{head}</tr></thead>\n'
         f"{rows}\n</table></div>"
     )
 
 
-def _row(case: Case, anchor: str, scale: strip.Scale, limit: float | None) -> str:
+def _row(report: Stored, case: Case, anchor: str, scale: strip.Scale, limit: float | None) -> str:
     """One case; below it, what is wrong with it."""
     cpu = case.cpu
     picture, counters = "", changed_counters(case)
@@ -168,11 +178,10 @@ def _row(case: Case, anchor: str, scale: strip.Scale, limit: float | None) -> st
         picture = strip.interval(scale, cpu["change"], cpu.get("plus_minus"), cpu["verdict"], limit)
     label = f' <span class="label">{text(case.label)}</span>' if case.label else ""
     name = f'<a href="#{anchor}">{text(case.path)}</a>{label}'
-    said = "".join(
-        f"<p>{sentence(finding['sentence'].removeprefix(case.name + ', '))}</p>"
-        for finding in case.findings
-        if finding.get("sentence")
-    )
+    lines = [f["sentence"] for f in case.findings if f.get("sentence")]
+    said = "".join(f"<p>{sentence(line.removeprefix(case.name + ', '))}</p>" for line in lines)
+    if grew := grew_most(report, case):
+        said += f"<p>what grew most: {text(grew)}</p>"
     why = f'<tr class="why"><td></td><td colspan="5">{said}</td></tr>' if said else ""
     return (
         f'<tbody class="t-{tone(case.verdict)}"><tr class="row">'

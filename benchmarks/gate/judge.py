@@ -11,6 +11,7 @@ from .baselines import Baseline, Environment
 from .errors import BaselineError, GateError, NotMeasuredError
 from .outcome import Outcome
 from .rules import (
+    AGREEMENT,
     LOST_CLAIM,
     SLOWER_WALL,
     WALL_AGAIN,
@@ -93,12 +94,12 @@ def judge_agreement(path: str, case: str, outcome: Outcome) -> list[Finding]:
     if outcome.agree is None:
         return []
     if outcome.agree:
-        return [Finding(path, case, "agreement", Verdict.SAME)]
+        return [Finding(path, case, AGREEMENT, Verdict.SAME)]
     sentence = (
         f"{path}[{case}], agreement: before and after gave different answers, so nothing that "
         f"was timed counts"
     )
-    return [Finding(path, case, "agreement", Verdict.FAILED, sentence, 2)]
+    return [Finding(path, case, AGREEMENT, Verdict.FAILED, sentence, 2)]
 
 
 def judge_counters(path: str, case: str, outcome: Outcome) -> list[Finding]:
@@ -261,7 +262,7 @@ def missing(
     if case["timed"] and "wall" in witnesses and not outcome.wall:
         lacking.append("wall")
     if case["compared"] and outcome.agree is None:
-        lacking.append("agreement")
+        lacking.append(AGREEMENT)
     if case["counted"]:
         counted = outcome.counters.keys() & outcome.base_counters.keys()
         unreached = {str(kind) for kind in outcome.unreached}

@@ -20,7 +20,7 @@ from .harness import Side, WorkerProcess
 from .instruments import Kind, counted_by
 from .outcome import Key, Outcomes, Progress, SecondLook, pair_core
 from .pairs import PairedCpu
-from .ratio import claim_ratios, claims_kept, interleave
+from .ratio import PROCESSES, claim_ratios, claims_kept, interleave
 from .rules import (
     GAIN_PAIRS,
     SLOWER_WALL,
@@ -29,6 +29,7 @@ from .rules import (
     counter_decreased,
     counter_increased,
 )
+from .ticker import Ticker
 
 Described = dict[str, Any]  # one hot path, as a worker describes it
 
@@ -210,12 +211,17 @@ class Measurement:
         """Before against after, for the cases whose `before` is quick; a loss is measured again."""
         floors = self._claim_floors()
         waiting = list(floors)
+        title = "claims: before against after"
         if waiting:
-            self.progress(f"claims: before against after of {len(waiting)} cases")
+            self.progress(f"{title} of {len(waiting)} cases")
         for _ in range(CLAIM_LOOKS):
-            exact.each_case(
-                self.head, waiting, self._claim, self.outcomes, Lanes(), core=pair_core()
-            )
+            ticker = Ticker(self.progress, title, f"{len(waiting)} cases")
+
+            def claim(worker: WorkerProcess, key: Key, ticker: Ticker = ticker) -> None:
+                ticker.begin()
+                self._claim(worker, key)
+
+            exact.each_case(self.head, waiting, claim, self.outcomes, Lanes(), core=pair_core())
             waiting = [key for key in waiting if self._lost(key, floors[key])]
         if waiting:
             names = ", ".join(f"{path}[{case}]" for path, case in waiting)
@@ -274,9 +280,12 @@ class Measurement:
             baseline = self.baselines[key[0]]
             stored = key[1] in baseline.ratios
             (groups.setdefault(self.base(baseline), []) if stored else alone).append(key)
-        found = claim_ratios(self.head, alone, self.outcomes) if alone else {}
+        looks = PROCESSES * (2 * len(keys) - len(alone))
+        begun = Ticker(self.progress, "claims again", f"at most {looks} looks").begin
+        found = claim_ratios(self.head, alone, self.outcomes, begun) if alone else {}
         for base, group in groups.items():
-            for key, kept in claims_kept(self.head, base, group, self.outcomes).items():
+            looked = claims_kept(self.head, base, group, self.outcomes, begun)
+            for key, kept in looked.items():
                 outcome, found[key] = self.outcomes[key], kept.now
                 outcome.claim_base, outcome.claim_kept = kept.then.cpu, kept.high
         for key, now in found.items():

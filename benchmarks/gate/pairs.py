@@ -12,6 +12,7 @@ from .harness import Side
 from .outcome import Key, Outcomes, Progress, pair_core
 from .rules import SLOWER_WALL, Paired, log_ratio, trimmed_mean
 from .starts import Starts, Workers
+from .ticker import Ticker
 
 BATCH_S = 0.05  # CPU seconds of one batch: many turns of the scheduler
 ROUNDS = 2  # batches of each side in one pair; a body that fills a batch alone runs once
@@ -76,11 +77,16 @@ class PairedCpu:
                 }
                 if not any(left.values()):
                     break
-                self._progress(f"CPU time, {stage} stage: pair {pair + 1} of {pairs}{clock.left()}")
-                self._each_base(
-                    *(starts, left, pair, pairs),
-                    lambda w, k, p: samples[k].append(self._cpu(w, k, p)),
-                )
+                cases = sum(map(len, left.values()))
+                title = f"CPU time, {stage} stage: pair {pair + 1} of {pairs}"
+                self._progress(f"{title}{clock.left(cases)}")
+                ticker = Ticker(self._progress, title, f"{cases} cases")
+
+                def act(workers: Workers, key: Key, pair: int, ticker: Ticker = ticker) -> None:
+                    ticker.begin()
+                    samples[key].append(self._cpu(workers, key, pair))
+
+                self._each_base(starts, left, pair, pairs, act)
         for key, values in samples.items():
             if values and self._outcomes[key].error is None:
                 setattr(self._outcomes[key], stage, _paired(values))
@@ -197,17 +203,24 @@ def _paired(samples: Sequence[tuple[float, float]]) -> Paired:
 
 
 class _Clock:
-    """How long the pairs that are left will take, judged by those that are done."""
+    """How long the pairs that are left will take, judged by the last one.
+
+    A pair has the fewer cases the more of them are settled, so what is said is the most.
+    """
 
     def __init__(self, pairs: int) -> None:
         self._pairs = pairs
-        self._begun: list[float] = []
+        self._begun = 0
+        self._cases = 0  # of the last pair
+        self._since_s = 0.0  # when it began
 
-    def left(self) -> str:
+    def left(self, cases: int) -> str:
         """Said at the start of each pair: words for the time left; empty for the first."""
-        self._begun.append(time.monotonic())
-        done = len(self._begun) - 1
-        if not done:
+        now_s = time.monotonic()
+        last_s, last_cases = now_s - self._since_s, self._cases
+        self._since_s, self._cases = now_s, cases
+        self._begun += 1
+        if not last_cases:
             return ""
-        each = (self._begun[-1] - self._begun[0]) / done
-        return f", about {each * (self._pairs - done):.0f} s left of this stage"
+        most_s = last_s / last_cases * cases * (self._pairs - self._begun + 1)
+        return f", {cases} cases, at most about {most_s:.0f} s left of this stage"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -56,6 +56,10 @@ class Kept:
     high: float  # now / then, mean + 3 se: what is kept of the speedup at most
 
 
+def _unheard() -> None:
+    pass
+
+
 def claim_ratio(side: Side, key: Key) -> Ratio:
     """Interleave before and after in fresh processes.
 
@@ -69,18 +73,29 @@ def claim_ratio(side: Side, key: Key) -> Ratio:
     return _ratio(found[key][0])
 
 
-def claim_ratios(side: Side, keys: Sequence[Key], outcomes: Outcomes) -> dict[Key, Ratio]:
-    """`claim_ratio` of several cases, which share their processes; errors go into the outcomes."""
-    return {key: _ratio(now) for key, (now,) in _turns([side], keys, outcomes).items()}
+def claim_ratios(
+    side: Side, keys: Sequence[Key], outcomes: Outcomes, begun: Callable[[], None] = _unheard
+) -> dict[Key, Ratio]:
+    """`claim_ratio` of several cases, which share their processes; errors go into the outcomes.
+
+    `begun` is called before each look at a case.
+    """
+    return {key: _ratio(now) for key, (now,) in _turns([side], keys, outcomes, begun).items()}
 
 
-def claims_kept(head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes) -> dict[Key, Kept]:
+def claims_kept(
+    head: Side,
+    base: Side,
+    keys: Sequence[Key],
+    outcomes: Outcomes,
+    begun: Callable[[], None] = _unheard,
+) -> dict[Key, Kept]:
     """`claim_ratios` of both sides; their processes take turns, so that a bad moment meets both.
 
     What they keep is judged turn by turn: noise that meets both of a turn does not count.
     """
     kept: dict[Key, Kept] = {}
-    for key, (now, then) in _turns([head, base], keys, outcomes).items():
+    for key, (now, then) in _turns([head, base], keys, outcomes, begun).items():
         turns = zip(now, then, strict=True)
         _, _, high = _spread([math.log(a.ratio("cpu_s") / b.ratio("cpu_s")) for a, b in turns])
         kept[key] = Kept(_ratio(now), _ratio(then), high)
@@ -88,7 +103,10 @@ def claims_kept(head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes)
 
 
 def _turns(
-    sides: Sequence[Side], keys: Sequence[Key], outcomes: Outcomes
+    sides: Sequence[Side],
+    keys: Sequence[Key],
+    outcomes: Outcomes,
+    begun: Callable[[], None] = _unheard,
 ) -> dict[Key, list[list[Interleaved]]]:
     """Each side in fresh processes by turns; before and after of the first one are compared."""
     found: dict[Key, list[list[Interleaved]]] = {key: [[] for _ in sides] for key in keys}
@@ -96,7 +114,8 @@ def _turns(
         good = [key for key in keys if outcomes[key].error is None]
         left = [key for key in good if turn < _processes(found[key])]
         for number, side in enumerate(sides):
-            act = partial(_turn, found=found, number=number, compare=turn == number == 0)
+            compare = turn == number == 0
+            act = partial(_turn, begun=begun, found=found, number=number, compare=compare)
             exact.each_case(side, left, act, outcomes, exact.Lanes(), core=pair_core())
     return {key: each for key, each in found.items() if outcomes[key].error is None}
 
@@ -105,10 +124,12 @@ def _turn(
     worker: WorkerProcess,
     key: Key,
     *,
+    begun: Callable[[], None],
     found: dict[Key, list[list[Interleaved]]],
     number: int,
     compare: bool,
 ) -> None:
+    begun()
     taken = interleave(worker, key, compare=compare)
     taken.ratio("cpu_s")  # raises here, where it costs this case only
     found[key][number].append(taken)

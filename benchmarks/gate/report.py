@@ -11,8 +11,8 @@ from typing import Any
 from .files import replace
 from .grown import Grown, sentence
 from .judge import UNCOUNTED, Finding, exit_code
-from .rules import RANK, Verdict
-from .table import percent, seconds, table
+from .rules import RANK, Verdict, compared, telling
+from .table import counted, percent, seconds, some, table
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Report:
         lines += ["", *failures] if failures else []
         grew: dict[str, Grown] = self.evidence.get("grew", {})
         lines += [f"{case}, what grew most: {sentence(found)}" for case, found in grew.items()]
+        if failures and (files := self.evidence.get("uncommitted")):
+            lines += [f"not committed: {some(files)}"]
         return [*lines, "", self.last_line()]
 
     def last_line(self) -> str:
@@ -54,7 +56,8 @@ class Report:
         code = self.exit_code
         without = ", ".join(line.partition(":")[0] for line in self.exempt)
         lacking = f", without {without}" if without else ""
-        return f"{word[code]}: {len(verdicts)} hot paths: {tally}{lacking} (exit code {code})"
+        paths = counted(len(verdicts), "hot path")
+        return f"{word[code]}: {paths}: {tally}{lacking} (exit code {code})"
 
     def table(self) -> dict[str, Any]:
         """The whole report, as JSON takes it."""
@@ -86,22 +89,21 @@ def _worst(group: Sequence[Finding]) -> Verdict:
 
 def _row(group: Sequence[Finding]) -> tuple[str, ...]:
     cpu = next((finding for finding in group if finding.witness == "cpu"), None)
-    counted = [f for f in group if f.before is not None and f.witness not in UNCOUNTED]
-    changed = [finding for finding in counted if finding.now != finding.before]
+    exact = [f for f in group if f.before is not None and f.witness not in UNCOUNTED]
+    changed = [finding for finding in exact if finding.now != finding.before]
+    changed.sort(key=lambda found: (RANK.index(found.verdict), telling(found.witness)))
     return (
         group[0].name,
         seconds(cpu.now) if cpu else "-",
         percent(cpu.change, "+.1%") if cpu else "-",
         percent(cpu.plus_minus, ".1%") if cpu else "-",
-        _counters(counted, changed),
+        _counters(exact, changed) if exact else compared((f.witness, f.verdict) for f in group),
         str(_worst(group)),
     )
 
 
-def _counters(counted: Sequence[Finding], changed: Sequence[Finding]) -> str:
-    if not counted:
-        return "-"
+def _counters(exact: Sequence[Finding], changed: Sequence[Finding]) -> str:
     if not changed:
-        return f"{len(counted)} equal"
+        return f"{len(exact)} equal"
     shown = [f"{finding.witness} {finding.before:,.0f} → {finding.now:,.0f}" for finding in changed]
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")

@@ -23,7 +23,7 @@ from __future__ import annotations
 import enum
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .errors import NotMeasuredError
@@ -45,6 +45,16 @@ class Verdict(enum.StrEnum):
 RANK = tuple(Verdict)  # the worst first: what a hot path is called by
 
 
+def telling(witness: str) -> int:
+    """Its place in `TELLING`; what is not named there comes last."""
+    return TELLING.index(witness) if witness in TELLING else len(TELLING)
+
+
+def compared(found: Iterable[tuple[str, str]]) -> str:
+    """In place of counters: what the witnesses and verdicts say where nothing was measured."""
+    return "answers agree" if set(found) == {(AGREEMENT, Verdict.SAME)} else "-"
+
+
 @dataclass(frozen=True)
 class CpuRule:
     """Pairs and limits of the stages; limits are relative changes."""
@@ -57,6 +67,12 @@ class CpuRule:
     every_pair: bool = False  # of the first stage, for a case that is calm, too
 
 
+# What is counted, the most telling first: what a reader with room for three of them is shown.
+TELLING = (
+    *("statements", "commits", "fsyncs", "processes", "files", "steps", "instructions"),
+    *("bytecodes", "peak_bytes", "allocations"),
+)
+AGREEMENT = "agreement"  # of before and after: no witness, but what comes before all
 STAGES = ("first", "second", "third", "gain")  # of paired CPU time, in the order of measuring
 
 CAREFUL = CpuRule(6, 0.012, 24, 0.018, 0.006)

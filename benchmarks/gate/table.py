@@ -21,6 +21,17 @@ def table(head: Cells, rows: Sequence[Cells], *, right: Collection[int] = ()) ->
     return [line(head), "  ".join("─" * width for width in widths), *map(line, rows)]
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 case", "2 cases"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """The names in one line; of many the first, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def seconds(value: float | None) -> str:
     """Three digits and a unit; a dash for nothing."""
     if value is None:

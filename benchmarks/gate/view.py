@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .rules import RANK, Paired, Verdict
+from .rules import RANK, Paired, Verdict, compared, telling
 from .table import percent, seconds
 
 Stored = dict[str, Any]
@@ -57,9 +57,9 @@ class Case:
 
     @property
     def changed(self) -> list[Stored]:
-        """The counted ones whose value differs, worst first."""
+        """The counted ones whose value differs, the worst and most telling first."""
         found = [finding for finding in self.counted if finding["before"] != finding["now"]]
-        return sorted(found, key=lambda finding: _rank(finding["verdict"]))
+        return sorted(found, key=lambda f: (_rank(f["verdict"]), telling(f["witness"])))
 
 
 def cases(report: Stored) -> list[Case]:
@@ -157,10 +157,14 @@ def relative(moved: float) -> str:
 
 
 def changed_counters(case: Case, most: int = 3) -> str:
-    """`"11 equal"`, or the counters that changed with both values; a dash where none was taken."""
+    """`"11 equal"`, or the counters that changed with both values; a dash where none was taken.
+
+    Where no witness measured anything, the two sides' answers were compared.
+    """
     counted, changed = case.counted, case.changed
     if not changed:
-        return f"{len(counted)} equal" if counted else "-"
+        found = ((finding["witness"], finding["verdict"]) for finding in case.findings)
+        return f"{len(counted)} equal" if counted else compared(found)
     shown = [
         f"{finding['witness']} {value(finding['witness'], finding['before'])} → "
         f"{value(finding['witness'], finding['now'])}"
@@ -222,6 +226,14 @@ def growth(report: Stored, case: Case) -> dict[str, list[tuple[str, float, float
     """What grew in a case: for each kind, the things with their amount before and now."""
     found = (report.get("grew") or {}).get(case.name) or {}
     return {kind: [(str(n), b, now) for n, b, now in rows] for kind, rows in found.items() if rows}
+
+
+def grew_most(report: Stored, case: Case) -> str:
+    """The first of each kind in one line; empty if nothing grew."""
+    return "; ".join(
+        f"{kind}: {name} {grown_value(kind, before)} → {grown_value(kind, now)}"
+        for kind, [(name, before, now), *_] in growth(report, case).items()
+    )
 
 
 def grown_value(kind: str, amount: float) -> str:

@@ -57,6 +57,13 @@ def test_the_pairs_of_each_stage(made: GitProject) -> None:
     }
 
 
+def test_what_is_not_committed(made: GitProject) -> None:
+    (made.root / "pkg" / "a.py").write_text("2", encoding="utf-8")
+    (made.root / "other.py").write_text("2", encoding="utf-8")
+    found = evidence(Repository(made.root), _project(made), {}, {}, [])
+    assert found["uncommitted"] == ["pkg/a.py"]
+
+
 def test_the_commits_since_a_baseline(made: GitProject, tmp_path: Path) -> None:
     first = made.git("rev-parse", "HEAD")
     made.commit({"other.py": "1"}, "not the code")

@@ -187,6 +187,16 @@ def test_only_paths_with_something_wrong_are_open(page: Page) -> None:
     assert not [p for p in Page(html.render(calm())).having("details") if "open" in p]
 
 
+def test_the_summary_tells_what_grew_most_and_what_is_not_committed() -> None:
+    report = sample() | {"uncommitted": ["pkg/a.py", HOSTILE]}
+    text = Page(html.render(report)).text
+    summary = text[: text.index("Hot paths")]
+    first = next(iter(report["grew"][LOST_INDEX].values()))[0]
+    assert "what grew most: " in summary
+    assert first[0] in summary
+    assert "not committed: pkg/a.py, " in summary
+
+
 def test_what_grew_is_there_to_the_last_row(page: Page) -> None:
     for rows in sample()["grew"][LOST_INDEX].values():
         for name, before, now in rows:
@@ -232,12 +242,12 @@ def test_a_path_with_a_regression_and_a_skipped_case_is_worse() -> None:
         Finding("a.Path", "n=2", "cpu", Verdict.WORSE, "a.Path[n=2], cpu: slower", 1),
     ]
     report = Report(findings, [], {})
-    assert "1 hot paths: 1 worse" in report.last_line()
+    assert "1 hot path: 1 worse" in report.last_line()
     assert worst(["skipped", "worse", "same"]) == "worse"
     page = Page(html.render(report.table()))
     assert page.having("details", "t-bad")
     assert page.having("span", "t-quiet")  # the skipped case's word
-    assert Report(findings[:1], [], {}).last_line().startswith("PASS: 1 hot paths: 1 skipped")
+    assert Report(findings[:1], [], {}).last_line().startswith("PASS: 1 hot path: 1 skipped")
 
 
 def test_an_unknown_verdict_does_not_look_well() -> None:

@@ -367,12 +367,36 @@ def test_the_last_line_says_how_it_stands(code: int, word: str) -> None:
 
 def test_a_path_is_counted_once_by_its_worst_case() -> None:
     report = Report([finding(0), finding(1), finding(2)], [], {})
-    assert report.last_line() == "FAILED: 1 hot paths: 1 failed (exit code 2)"
+    assert report.last_line() == "FAILED: 1 hot path: 1 failed (exit code 2)"
 
 
 def test_many_changed_counters_are_shortened() -> None:
     many = [Finding(PATH, CASE, f"c{i}", Verdict.BETTER, before=5, now=i) for i in range(5)]
     assert "c0 5 → 0, c1 5 → 1, c2 5 → 2 and 2 more" in "\n".join(Report(many, [], {}).lines())
+
+
+def test_the_most_telling_counters_are_shown() -> None:
+    names = ("allocations", "c_calls", "steps", "statements", "bytecodes")
+    many = [Finding(PATH, CASE, name, Verdict.WORSE, before=1, now=2) for name in names]
+    [row] = [line for line in Report(many, [], {}).lines() if line.startswith(NAME)]
+    assert "statements 1 → 2, steps 1 → 2, bytecodes 1 → 2 and 2 more" in row
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"), [(Verdict.SAME, "answers agree"), (Verdict.FAILED, "  -  ")]
+)
+def test_a_case_that_was_only_compared_says_so(verdict: Verdict, words: str) -> None:
+    found = Finding(PATH, CASE, "agreement", verdict)
+    [row] = [line for line in Report([found], [], {}).lines() if line.startswith(NAME)]
+    assert words in row
+
+
+@pytest.mark.parametrize(("code", "said"), [(0, False), (1, True)])
+def test_a_regression_names_what_is_not_committed(code: int, said: bool) -> None:
+    files = [f"pkg/{i}.py" for i in range(10)]
+    lines = Report([finding(code)], [], {}, evidence={"uncommitted": files}).lines()
+    line = f"not committed: {', '.join(files[:8])} and 2 more"
+    assert (line in lines) == said
 
 
 def test_json_is_whole_and_holds_every_finding(tmp_path: Path) -> None:

@@ -53,11 +53,15 @@ def test_wall_time_of_a_pair_is_taken_once() -> None:
     assert not wall_wanted((4.0,), 0)
 
 
-def test_the_time_left_is_judged_by_the_pairs_that_are_done(
+def test_the_time_left_is_judged_by_the_last_pair_and_the_cases_that_are_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = iter([100.0, 103.0, 109.0])
     monkeypatch.setattr("benchmarks.gate.pairs.time.monotonic", lambda: next(now, 0.0))
     clock = _Clock(6)
-    said = [clock.left() for _ in range(3)]
-    assert said == ["", ", about 15 s left of this stage", ", about 18 s left of this stage"]
+    said = [clock.left(cases) for cases in (3, 3, 2)]
+    assert said == [
+        "",
+        ", 3 cases, at most about 15 s left of this stage",
+        ", 2 cases, at most about 16 s left of this stage",
+    ]

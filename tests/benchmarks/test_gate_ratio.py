@@ -239,12 +239,14 @@ def _again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for key in keys:
             act(None, key)
 
-    def claim_ratios(side: Side, keys: Sequence[Key], outcomes: Outcomes) -> dict[Key, Ratio]:
+    def claim_ratios(
+        side: Side, keys: Sequence[Key], outcomes: Outcomes, begun: Any
+    ) -> dict[Key, Ratio]:
         calls.append("alone")
         return dict.fromkeys(keys, found)
 
     def claims_kept(
-        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes
+        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes, begun: Any
     ) -> dict[Key, Kept]:
         calls.append("by turns")
         return dict.fromkeys(keys, Kept(found, Ratio(12.0, 11.0, 13.0, 12.0, 1.0, 0.1), 0.8))
@@ -303,7 +305,7 @@ def test_a_case_that_fails_in_the_second_look_has_no_second_ratio(
     again: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disagree(
-        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes
+        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes, begun: Any
     ) -> dict[Key, Kept]:
         outcomes[KEY].fail(BodyRaisedError("before and after disagree"))
         return {}
