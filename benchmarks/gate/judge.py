@@ -21,6 +21,7 @@ from .rules import (
     allowed_growth,
     counter_decreased,
     counter_increased,
+    telling,
 )
 
 REGRESSION = 1
@@ -106,7 +107,7 @@ def judge_counters(path: str, case: str, outcome: Outcome) -> list[Finding]:
     """One finding for each counter; a change must show again with both sides counted here."""
     findings = []
     before, now, again = outcome.base_counters, outcome.counters, outcome.again
-    for name in sorted(before.keys() & now.keys()):
+    for name in sorted(before.keys() & now.keys(), key=lambda name: (telling(name), name)):
         old, new = before[name], now[name]
         worse, better = counter_increased(name, old, new), counter_decreased(name, old, new)
         if (worse or better) and again is not None and again.counted(name):

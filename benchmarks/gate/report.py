@@ -11,7 +11,7 @@ from typing import Any
 from .files import replace
 from .grown import Grown, sentence
 from .judge import UNCOUNTED, Finding, exit_code
-from .rules import RANK, Verdict, compared, telling
+from .rules import RANK, Verdict, telling, uncounted
 from .table import counted, percent, seconds, some, table
 
 
@@ -97,9 +97,13 @@ def _row(group: Sequence[Finding]) -> tuple[str, ...]:
         seconds(cpu.now) if cpu else "-",
         percent(cpu.change, "+.1%") if cpu else "-",
         percent(cpu.plus_minus, ".1%") if cpu else "-",
-        _counters(exact, changed) if exact else compared((f.witness, f.verdict) for f in group),
+        _counters(exact, changed) if exact else _uncounted(group),
         str(_worst(group)),
     )
+
+
+def _uncounted(group: Sequence[Finding]) -> str:
+    return uncounted((found.witness, found.verdict, found.now) for found in group)
 
 
 def _counters(exact: Sequence[Finding], changed: Sequence[Finding]) -> str:

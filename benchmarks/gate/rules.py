@@ -50,9 +50,14 @@ def telling(witness: str) -> int:
     return TELLING.index(witness) if witness in TELLING else len(TELLING)
 
 
-def compared(found: Iterable[tuple[str, str]]) -> str:
-    """In place of counters: what the witnesses and verdicts say where nothing was measured."""
-    return "answers agree" if set(found) == {(AGREEMENT, Verdict.SAME)} else "-"
+def uncounted(found: Iterable[tuple[str, str, float | None]]) -> str:
+    """In place of counters, where there are none: what else witnesses, verdicts, values tell."""
+    words = {
+        witness: "answers agree" if witness == AGREEMENT else f"claim {now or 0.0:.3g}x"
+        for witness, verdict, now in found
+        if witness in (AGREEMENT, "claim") and verdict == Verdict.SAME
+    }
+    return ", ".join(words.values()) or "-"
 
 
 @dataclass(frozen=True)

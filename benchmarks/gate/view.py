@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .rules import RANK, Paired, Verdict, compared, telling
+from .rules import RANK, Paired, Verdict, telling, uncounted
 from .table import percent, seconds
 
 Stored = dict[str, Any]
@@ -159,12 +159,12 @@ def relative(moved: float) -> str:
 def changed_counters(case: Case, most: int = 3) -> str:
     """`"11 equal"`, or the counters that changed with both values; a dash where none was taken.
 
-    Where no witness measured anything, the two sides' answers were compared.
+    Without any: whether the two sides' answers agree, and the claim.
     """
     counted, changed = case.counted, case.changed
     if not changed:
-        found = ((finding["witness"], finding["verdict"]) for finding in case.findings)
-        return f"{len(counted)} equal" if counted else compared(found)
+        found = ((f["witness"], f["verdict"], f.get("now")) for f in case.findings)
+        return f"{len(counted)} equal" if counted else uncounted(found)
     shown = [
         f"{finding['witness']} {value(finding['witness'], finding['before'])} → "
         f"{value(finding['witness'], finding['now'])}"

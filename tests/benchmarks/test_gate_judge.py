@@ -389,6 +389,9 @@ def test_a_case_that_was_only_compared_says_so(verdict: Verdict, words: str) -> 
     found = Finding(PATH, CASE, "agreement", verdict)
     [row] = [line for line in Report([found], [], {}).lines() if line.startswith(NAME)]
     assert words in row
+    claim = Finding(PATH, CASE, "claim", Verdict.SAME, before=27.95, now=35.49)
+    [row] = [line for line in Report([found, claim], [], {}).lines() if line.startswith(NAME)]
+    assert "claim 35.5x" in row
 
 
 @pytest.mark.parametrize(("code", "said"), [(0, False), (1, True)])
