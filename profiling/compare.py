@@ -4,13 +4,16 @@
 
 Times are compared per trial where both profiles have trials, else as seconds of the whole. A phase
 has moved where it changed by more than the limit, as a share of the whole before, and by more than
-three standard errors of what the samples and the spread between trials let one know. Of the peak of
+three standard errors of what the samples and the spread between trials let one know. Where nearly
+all phases moved one way by a like factor, the objective too, the machine differs or the load beside
+one of the runs: what lies within that factor is told as `machine` and is not worse. Of the peak of
 the memory the limit alone decides: one run does not tell how much it varies.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 from collections.abc import Sequence
@@ -20,6 +23,7 @@ from typing import NoReturn
 
 import _findings
 import _leak
+import _machine
 import _model
 import _terminal
 import _trend
@@ -30,6 +34,11 @@ DEFAULT_LIMIT = 10.0  # percent
 _SIGMAS = _trend.SIGMAS
 _MOST_ALLOCATORS = 8
 GROWTH = "growth per 100 trials"
+MACHINE = "machine"  # the verdict of what moved with nearly everything else
+_ONE_RUN = (
+    "one run of each: what ran beside one of them may look like a change of the code; believe a "
+    "verdict that a second pair, recorded in turn, gives again"
+)
 _SAME_MACHINE = (("platform", "machines"), ("python_version", "Pythons"), ("tool", "profilers"))
 
 
@@ -39,13 +48,14 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Move:
-    """One figure in both profiles; `worse` and `better` only past limit and noise."""
+    """One figure in both profiles; `worse` and `better` only past limit, noise and machine."""
 
     name: str
     before: float
     after: float
     error: float  # standard error of the difference
     limit: float  # in the unit of the figures
+    factor: float = 1.0  # after over before that the machine may explain
 
     @property
     def change(self) -> float:
@@ -53,14 +63,18 @@ class Move:
 
     @property
     def moved(self) -> bool:
-        size = abs(self.change)
-        return size > self.limit and size > _SIGMAS * self.error
+        return abs(self.change) > max(self.limit, _SIGMAS * self.error)
 
     @property
     def verdict(self) -> str:
         if not self.moved:
             return "same"
-        return "worse" if self.change > 0 else "better"
+        # What the machine made dearer has a larger limit and more noise with it.
+        allowed = max(1.0, self.factor) * max(self.limit, _SIGMAS * self.error)
+        low, high = sorted((self.before, self.factor * self.before))
+        if self.after > high + allowed:
+            return "worse"
+        return "better" if self.after < low - allowed else MACHINE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,8 +170,11 @@ def moved(before: _model.Profile, after: _model.Profile, limit: float) -> tuple[
         moves.append(Move(name, old, new, error, allowed))
     moves.sort(key=lambda move: (-abs(move.change), -move.before))
     error = math.hypot(*(move.error for move in moves))
-    together = Move("together", whole[0], whole[1], error, allowed)
-    return [together, *moves], "ms per trial" if per_trial else "s"
+    moves.insert(0, Move("together", whole[0], whole[1], error, allowed))
+    if any(move.moved for move in moves):
+        factor = _machine.factor(figures[0], figures[1])
+        moves = [dataclasses.replace(move, factor=factor) for move in moves]
+    return moves, "ms per trial" if per_trial else "s"
 
 
 def _per_trial(profile: _model.Profile) -> dict[str, float]:
@@ -225,9 +242,32 @@ def lines(
     head = ("", "before", "after", "change", "± 3 se", "verdict")
     title = f"{_words.clean(before.title, 60)} → {_words.clean(after.title, 60)}"
     per = {"ms per trial": "time per trial", "s": "seconds of the whole", "bytes": "memory"}[unit]
-    found = [f"{title}: {per}; worse or better beyond {limit:g}%", *_remarks(before, after, unit)]
+    of = f"of the whole before ({form(moves[0].limit)}) and 3 se" if unit != "bytes" else "of each"
+    found = [f"{title}: {per}; worse or better: by more than {limit:g}% {of}"]
+    found += _remarks(before, after, unit)
     found += ["", *_terminal.table(head, rows, "lrrrrl"), *_allocators(before, after)]
-    return [*found, "", _verdict(moves, unit, limit)]
+    return [*found, *_notes(moves, unit), "", _verdict(moves, unit, limit)]
+
+
+def _notes(moves: Sequence[Move], unit: str) -> list[str]:
+    """What the table below it can and cannot tell; nothing where nothing moved, or of memory."""
+    verdicts = {move.verdict for move in moves}
+    found = []
+    if MACHINE in verdicts:
+        factor = moves[0].factor
+        times = (
+            f"up to {_words.digits(factor, 2)} times" if factor > 1 else f"down to {factor:.0%} of"
+        )
+        length = ", or the length of the run" if unit == "s" else ""
+        found += [
+            f"{MACHINE}: nearly all phases cost {times} what they did, so the machine "
+            f"differs, or the load beside one of the runs{length}.",
+            "What lies within that factor says nothing about the code: record both again, in "
+            "turn, with nothing beside them.",
+        ]
+    if unit != "bytes" and verdicts & {"worse", "better"}:
+        found.append(_ONE_RUN)
+    return ["", *found] if found else []
 
 
 def _verdict(moves: Sequence[Move], unit: str, limit: float) -> str:
@@ -236,6 +276,8 @@ def _verdict(moves: Sequence[Move], unit: str, limit: float) -> str:
         names = [_words.clean(move.name) for move in moves if move.verdict == word]
         if names:
             parts.append(f"{word}: {_words.listed(names)}")
+    if not parts and any(move.verdict == MACHINE for move in moves):
+        return "no verdict: the machine, or the load beside one of the runs, differs"
     of = "" if unit == "bytes" else " of the whole"
     return "; ".join(parts) or f"nothing moved by more than {limit:g}%{of}"
 

@@ -72,6 +72,70 @@ def test_a_new_phase_counts() -> None:
     assert comp["storage"] == "worse"
 
 
+def all_slower(profile: model.Profile, **factors: float) -> model.Profile:
+    """Every phase slower, as beside a neighbor: threefold, or by a factor of its own."""
+    for one in profile.phases:
+        name = one.name.replace(" ", "_")
+        profile = slower(profile, one.name, factors.get(name, 3.0))
+    return profile
+
+
+def test_a_neighbor_beside_one_run_is_no_verdict_about_the_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It hits phases unevenly: the objective, which nobody changed, most of all."""
+    before = stored(tmp_path, "before", growing())
+    busy = all_slower(growing(seed=8), objective=5.4, sampler=1.9, wait_for_disk=1.1)
+    after = stored(tmp_path, "after", busy)
+    for pair in ([before, after], [after, before]):
+        assert compare.main(pair) == compare.SAME
+        said = capsys.readouterr().out
+        assert "no verdict: the machine, or the load beside one of the runs, differs" in said
+        assert "machine: nearly all phases cost" in said
+        assert not any(line.startswith(("worse:", "better:")) for line in said.splitlines())
+
+
+def test_what_grew_past_the_factor_of_the_machine_is_worse() -> None:
+    after = all_slower(growing(), objective=1.5, sampler=1.4, features=1.5, storage=4.0)
+    comp = verdicts(growing(), after, 0.1)
+    assert comp["storage"] == "worse"
+    assert comp["objective"] == comp["sampler"] == "machine"
+
+
+def test_an_objective_that_stays_is_a_machine_that_stays() -> None:
+    after = all_slower(growing(), objective=1.0)
+    comp = verdicts(growing(), after, 0.1)
+    assert comp["objective"] == "same"
+    assert comp["storage"] == comp["sampler"] == "worse"
+
+
+def test_an_objective_that_alone_got_slower_is_worse() -> None:
+    assert verdicts(growing(), slower(growing(), "objective", 3.0), 0.1)["objective"] == "worse"
+
+
+def test_one_phase_beside_the_objective_is_judged_by_it() -> None:
+    few = tuple(one for one in growing().phases if one.name in ("objective", "storage"))
+    before = dataclasses.replace(growing(), phases=few)
+    after = slower(before, "storage", 3.0)
+    assert verdicts(before, after, 0.1)["storage"] == "worse"
+    comp = verdicts(before, slower(after, "objective", 3.0), 0.1)
+    assert set(comp.values()) == {"machine"}
+
+
+def test_a_verdict_of_one_run_each_says_so_and_of_what_the_limit_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = stored(tmp_path, "before", growing())
+    after = stored(tmp_path, "after", slower(growing(), "storage", 2.0))
+    assert compare.main([before, after]) == compare.WORSE
+    said = capsys.readouterr().out
+    assert "one run of each" in said
+    whole = sum(one.ms_per_trial or 0.0 for one in growing().phases)
+    assert f"more than 10% of the whole before ({whole / 10:.2f} ms) and 3 se" in said
+    assert compare.main([before, before]) == compare.SAME
+    assert "one run of each" not in capsys.readouterr().out
+
+
 def test_exit_codes_and_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = stored(tmp_path, "before", growing())
     after = stored(tmp_path, "after", slower(growing(), "sampler", 1.5))
