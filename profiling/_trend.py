@@ -55,18 +55,25 @@ def growth(profile: _model.Profile) -> Growth | None:
     most = max(known, key=lambda phase: sign * change_ms(phase))
     groups, size = per_group(profile)
     together = [sum(costs) for costs in zip(*groups.values(), strict=True)]
-    sigmas = _sigmas(profile, first, last, together, size)
-    return Growth(first, last, sigmas, most if sign * change_ms(most) > 0 else None)
+    tenths, line = _sigmas(profile, first, last, together, size)
+    chosen = most if sign * change_ms(most) > 0 else None
+    return Growth(first, last, max(tenths, line), chosen)
 
 
 def of_phase(profile: _model.Profile, phase: _model.Phase) -> Growth | None:
-    """The same of one phase."""
+    """The same of one phase.
+
+    Where the whole may be chance a line through a phase is not enough, for a disk or a machine that
+    drifts draws one as well: its tenths themselves must differ.
+    """
     if not _known(phase):
         return None
     first, last = phase.first_tenth_ms or 0.0, phase.last_tenth_ms or 0.0
     groups, size = per_group(profile)
-    sigmas = _sigmas(profile, first, last, groups.get(phase.name, []), size)
-    return Growth(first, last, sigmas, phase)
+    tenths, line = _sigmas(profile, first, last, groups.get(phase.name, []), size)
+    whole = growth(profile)
+    agrees = whole is not None and whole.trend * (last - first) > 0
+    return Growth(first, last, max(tenths, line) if agrees else tenths, phase)
 
 
 def grows(profile: _model.Profile, phase: _model.Phase) -> bool:
@@ -86,8 +93,8 @@ def _known(phase: _model.Phase) -> bool:
 
 def _sigmas(
     profile: _model.Profile, first: float, last: float, groups: Sequence[float], size: int
-) -> float:
-    """By how many standard errors the tenths differ, or a line through all groups rises.
+) -> tuple[float, float]:
+    """By how many standard errors the tenths differ, and a line through all groups rises.
 
     The error is that of counting samples, or of the spread between trials where that is larger.
     The line finds a steady growth that two tenths alone would not show on a noisy machine.
@@ -99,13 +106,13 @@ def _sigmas(
     tenths = abs(last - first) / error if error > 0 else math.inf
     count = len(groups)
     if count < _FEWEST_GROUPS:
-        return tenths
+        return tenths, 0.0
     middle, mean = (count - 1) / 2, sum(groups) / count
     width = count * (count**2 - 1) / 12
     slope = sum((n - middle) * (one - mean) for n, one in enumerate(groups)) / width
     error = math.sqrt(max(_variance(groups), mean * sample_ms / size) / width)
     same_way = slope * (last - first) > 0 and error > 0
-    return max(tenths, abs(slope) / error if same_way else 0.0)
+    return tenths, abs(slope) / error if same_way else 0.0
 
 
 def mean_error_ms(profile: _model.Profile, phase: _model.Phase) -> float:

@@ -73,6 +73,46 @@ def test_a_few_samples_are_no_growth() -> None:
     assert trend.grows(sample, many)
 
 
+def beside(sample: model.Profile, name: str, costs_ms: list[float]) -> model.Profile:
+    """The study with a further phase that costs so much in each trial, on a lane of its own."""
+    segments = tuple(
+        model.Segment(trial.start_s, trial.start_s + cost / 1e3, name)
+        for trial, cost in zip(sample.trials, costs_ms, strict=True)
+    )
+    tenth = len(costs_ms) // 10
+    phase = model.Phase(
+        name,
+        sum(costs_ms) / 1e3,
+        0.1,
+        sum(costs_ms) / len(costs_ms),
+        sum(costs_ms[:tenth]) / tenth,
+        sum(costs_ms[-tenth:]) / tenth,
+        (),
+    )
+    lane = model.Lane(1, "second", 0.0, sample.duration_s, 1.0, segments)
+    phases, lanes = (*sample.phases, phase), (*sample.lanes, lane)
+    return dataclasses.replace(sample, phases=phases, lanes=lanes)
+
+
+def test_a_phase_that_drifts_is_no_alarm_where_the_whole_may_be_chance() -> None:
+    """Ten trials against ten: 7.5 ms and 15 ms are 15 samples and 30."""
+    rng = random.Random(5)
+    whole = study(lambda n: rng.expovariate(1 / 200.0), trials=100)
+    sample = beside(whole, "wait for disk", [7.5 if n < 50 else 15.0 for n in range(100)])
+    found = trend.growth(sample)
+    assert found is not None
+    assert found.trend == 0
+    assert not trend.grows(sample, sample.phases[1])
+    sample = beside(whole, "sampler too", [1.0 + 0.3 * n for n in range(100)])
+    assert trend.grows(sample, sample.phases[1])
+
+
+def test_a_line_is_enough_for_a_phase_where_the_whole_grows() -> None:
+    whole = study(lambda n: 100.0 + 4 * n, trials=100)
+    sample = beside(whole, "wait for disk", [7.5 + 0.1 * n for n in range(100)])
+    assert trend.grows(sample, sample.phases[1])
+
+
 def test_growth_below_a_quarter_is_none_however_certain() -> None:
     sample = study(lambda n: 100.0 + 0.08 * n, rate_hz=1000)
     found = trend.growth(sample)
