@@ -141,7 +141,7 @@ def _row_of(name: str) -> dict[str, Any]:
 
 def _for_leak(profile: _model.Profile) -> list[_model.Advice]:
     leak = profile.memory.leak if profile.memory else None
-    if leak is None or leak.low <= 0:
+    if leak is None or not _findings.leaks(profile):
         return []
     row = _row_of("memory")
     place = _words.place(leak.file, leak.line, str(profile.run.get("working_directory", "")))

@@ -10,8 +10,10 @@ import _colours
 import _model
 import _trend
 import _words
+from _leak import least_per_100
 
 IDLE_WORTH = 0.2  # of the lanes' time; from here on idle workers are worth a sentence
+LITTLE = "less than 1% of the peak in ten times as many trials"
 _STATES = ("complete", "pruned", "fail", "running")
 _WORKER = 0.1  # of a lane's busy time in the study's own work makes it a worker's
 _FAILED = {"fail": "failed"}
@@ -104,6 +106,15 @@ class Held:
     pids: set[int] = field(default_factory=set)
 
 
+def leaks(profile: _model.Profile) -> bool:
+    """Whether memory grows from trial to trial, beyond chance and by more than a trifle."""
+    memory = profile.memory
+    if memory is None or memory.leak is None or memory.leak.low <= 0:
+        return False
+    least = least_per_100(_trend.ended(profile), memory.peak_bytes)
+    return memory.leak.bytes_per_100_trials >= least
+
+
 def by_line(allocators: Sequence[_model.Allocator]) -> list[Held]:
     """Allocators of one line in several processes as one, the largest first."""
     found: dict[tuple[str, str, int], Held] = {}
@@ -172,10 +183,10 @@ def _leak(profile: _model.Profile) -> list[str]:
         return []
     line = _words.place(leak.file, leak.line, str(profile.run.get("working_directory", "")))
     if leak.low > 0:
-        return [
-            f"{_words.clean(leak.function)} ({line}): this line holds "
-            f"{_words.size(leak.bytes_per_100_trials)} more per 100 trials."
-        ]
+        said = f"{_words.size(leak.bytes_per_100_trials)} more per 100 trials"
+        if not leaks(profile):
+            return [f"The heap grows little: by {said}, {LITTLE}."]
+        return [f"{_words.clean(leak.function)} ({line}): this line holds {said}."]
     return ["The heap does not grow from trial to trial, as far as one can tell."]
 
 

@@ -17,6 +17,7 @@ FEWEST_TRIALS = 30
 NO_GROWTH = "no line of source holds steadily more from trial to trial"
 _WARM_UP = 0.1  # of the trials: imports and caches fill
 _LEAST_GROWTH = 16 * 1024  # bytes over all trials; less is noise of single objects
+_TIMES, _SMALL = 10, 0.01  # so many times the trials recorded, and a share of the peak
 _STEADY = 1 / 3  # of its slope a line must keep in the second half
 
 
@@ -86,6 +87,14 @@ def student(freedom: int) -> float:
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
     return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
+def least_per_100(trials: int, peak_bytes: int) -> float:
+    """Bytes per 100 trials from which on a growth is worth an alarm.
+
+    Less adds below a hundredth to the peak even in a study of ten times the trials recorded.
+    """
+    return 100 * _SMALL * peak_bytes / (_TIMES * max(trials, 1))
 
 
 def growing(trials: Sequence[float], lines: Sequence[Line]) -> list[tuple[Line, Slope]]:

@@ -93,14 +93,15 @@ def read(
     good = [one for one in answers if not one["error"]]
     bad = {one["path"]: str(one["error"]) for one in answers if one["error"]}
     processes, remarks = _processes(evidence, good, bad)
-    leak, absent, others = _growth(evidence, good, ends)
+    peak = _peak(good)
+    leak, absent, others = _growth(evidence, good, ends, peak)
     memory = _model.Memory(
         processes=tuple(processes),
         curves=_curves(evidence, good),
         leak=leak,
         leak_absent=absent,
         allocators=_allocators(good),
-        peak_bytes=_peak(good),
+        peak_bytes=peak,
     )
     return Reading(
         memory,
@@ -319,7 +320,7 @@ def _allocators(good: Sequence[Mapping[str, Any]]) -> tuple[_model.Allocator, ..
 
 
 def _growth(
-    evidence: Evidence, good: Sequence[Mapping[str, Any]], ends: Sequence[int]
+    evidence: Evidence, good: Sequence[Mapping[str, Any]], ends: Sequence[int], peak: int
 ) -> tuple[_model.Leak | None, str, list[str]]:
     """The leak, or why there is none to tell, and remarks on what else grows."""
     if len(ends) < _leak.FEWEST_TRIALS:
@@ -345,6 +346,7 @@ def _growth(
         f"memory also grows by {_words.size(100 * other.per_trial)} per 100 trials in "
         f"{one.function} ({_words.place(one.file, one.line)})"
         for one, other in others[:_MOST_OTHERS]
+        if 100 * other.per_trial >= _leak.least_per_100(len(ends), peak)
     ]
     return leak, "", said
 

@@ -46,6 +46,13 @@ def _leak(profile: _model.Profile, memory: _model.Memory) -> str:
             "</div>"
         )
     where = text(_words.place(leak.file, leak.line, _folder(profile)))
+    if not _findings.leaks(profile):
+        return (
+            f'<div class="card leak"><p>It grows little: {_words.size(leak.bytes_per_100_trials)} '
+            f"per 100 trials <small>interval {interval}</small>, {_findings.LITTLE}. Most of it "
+            f'in <b>{text(leak.function)}</b>, <code title="{text(leak.file, 500)}">{where}</code>'
+            "</p></div>"
+        )
     return (
         '<div class="card leak bad"><p><b class="big">'
         f"+{_words.size(leak.bytes_per_100_trials)}</b> per 100 trials "

@@ -71,7 +71,8 @@ def _memory(profile: _model.Profile) -> list[Tile]:
         return []
     found = [Tile("peak", _words.size(memory.peak_bytes), _findings.held(memory))]
     if memory.leak is not None:
-        bad = memory.leak.low > 0
-        value = _words.size(memory.leak.bytes_per_100_trials) if bad else "none seen"
-        found.append(Tile("growth", value, "per 100 trials", bad))
+        grows, bad = memory.leak.low > 0, _findings.leaks(profile)
+        value = _words.size(memory.leak.bytes_per_100_trials) if grows else "none seen"
+        note = "per 100 trials, which is little" if grows and not bad else "per 100 trials"
+        found.append(Tile("growth", value, note, bad))
     return found

@@ -174,7 +174,8 @@ def _memory(profile: _model.Profile, width: int) -> list[str]:
         found += _wrapped(
             f"{_words.clean(leak.function, 60)}  {_words.place(leak.file, leak.line, folder)}: "
             f"this line holds {_words.size(leak.bytes_per_100_trials)} more per 100 trials "
-            f"({_words.size(leak.low)} to {_words.size(leak.high)})",
+            f"({_words.size(leak.low)} to {_words.size(leak.high)})"
+            + ("" if _findings.leaks(profile) or leak.low <= 0 else f": {_findings.LITTLE}"),
             width,
         )
     elif memory.leak_absent:

@@ -203,7 +203,9 @@ def _memory(before: _model.Profile, after: _model.Profile, limit: float) -> list
     before_it, after_it = _slope(one), _slope(other)
     if before_it is not None and after_it is not None and (one.leak or other.leak):
         (old, old_error), (new, new_error) = before_it, after_it
-        error, allowed = math.hypot(old_error, new_error), limit * abs(old)
+        error = math.hypot(old_error, new_error)
+        trifle = _leak.least_per_100(_trend.ended(after), other.peak_bytes)
+        allowed = max(limit * abs(old), trifle)
         moves.append(Move(GROWTH, old, new, error, allowed))
     return moves
 

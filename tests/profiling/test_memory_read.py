@@ -131,6 +131,21 @@ def test_trials_are_counted_when_a_process_was_looked_at() -> None:
     assert comp == [*(round(one / 100) for one in moments_ms[:-1]), 55.0]
 
 
+def test_what_else_grows_is_told_only_where_it_is_more_than_a_trifle() -> None:
+    ends = [S * n // 10 for n in range(1, 101)]
+    evidence = memory.Evidence([], marks.Marks(), {}, memory.Clock(0, 0, 10.0))
+    moments_ms = [one / 1e6 for one in leak.moments(ends, memory._BATCH_NS)]
+    lines = [
+        [name, "/x/study.py", 7, [round(per_trial * at / 100) for at in moments_ms]]
+        for name, per_trial in (("most", 9000), ("more", 2000), ("little", 500))
+    ]
+    good = [{**answer(5, 11.0), "at_ms": moments_ms, "lines": lines}]
+    found, absent, said = memory._growth(evidence, good, ends, 100_000_000)
+    assert (found.function, absent) == ("most", "")
+    assert len(said) == 1
+    assert "200 kB per 100 trials in more" in said[0]
+
+
 # --- the line an allocation belongs to
 
 SITE = "/v/lib/python3.11/site-packages"
