@@ -31,6 +31,7 @@ _CLAIMS_FORMAT = 3
 _SESSIONS = ("claims", "parity")  # whose runs are stored, in the order in which they are asked
 _HERE = Path(__file__).resolve().parent
 _REPOSITORY = _HERE.parent
+IDLE = "idle workers"  # advice about the whole, as that about a leak is
 SAME_CHANGE = "the figure above: it is the same change"
 _TOLD = ("claim", "ours")  # rows of the claims table that stand for themselves
 
@@ -155,9 +156,9 @@ def _for_lanes(profile: _model.Profile) -> list[_model.Advice]:
     idle = _findings.idle_share(profile)
     if len(_findings.workers(profile)) < 2 or idle < _IDLE_SHARE:
         return []
-    row = _row_of("lanes")
+    row = _row_of(IDLE)
     text = row["optuna"].format(idle=_words.share(idle))
-    return [_model.Advice("lanes", idle, text, "", f"see {row['see']}")]
+    return [_model.Advice(IDLE, idle, text, "", f"see {row['see']}")]
 
 
 @functools.cache

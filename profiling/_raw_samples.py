@@ -19,6 +19,12 @@ from _code_objects import Frame
 from _stacks import Stack
 from _tree import Member
 
+# (end of a file, function): what a thread of this project, or of a library, is there for.
+_THREADS = {
+    ("/optimizer/stores/_storage_life.py", "Delay._run"): "delayed storage writes",
+    ("/optimizer/stores/_heartbeat.py", "Heartbeat._run"): "storage heartbeat",
+    ("/concurrent/futures/thread.py", "_worker"): "thread pool",
+}
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 
@@ -95,8 +101,19 @@ class RawSamples:
         for number in lane.stacks:
             for name, file, _ in (frames[i] for i in stacks[number]):
                 if not file.endswith("/threading.py"):
-                    return f"{name} {lane.tid}"
+                    return f"{_purpose(name, file)} {lane.tid}"
         return ""
+
+
+def _purpose(function: str, file: str) -> str:
+    return next(
+        (
+            said
+            for (end, inside), said in _THREADS.items()
+            if function == inside and file.endswith(end)
+        ),
+        function,
+    )
 
 
 class _Frames:

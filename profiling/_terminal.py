@@ -221,7 +221,7 @@ def _advice(profile: _model.Profile, width: int) -> list[str]:
             found += _wrapped(_words.clean(one.source, 1000), width, "    ", "    ")
     if rest:
         names = _words.listed([_words.clean(name, 40) for name in rest])
-        found += _wrapped(f"smaller phases, on the page: {names}", width, "", "  ")
+        found += _wrapped(f"further advice, on the page: {names}", width, "", "  ")
     return found
 
 

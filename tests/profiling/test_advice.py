@@ -22,7 +22,7 @@ else:
     colours = script_module("_colours")
     model = script_module("_model")
 
-SPECIAL = {"memory", "lanes"}  # about the whole, not about a phase
+SPECIAL = {"memory", advice.IDLE}  # about the whole, not about a phase
 
 
 def of(given: Any, phase: str) -> list[Any]:
@@ -245,14 +245,33 @@ def test_whoever_has_our_pool_is_not_told_to_take_it() -> None:
     assert of(advice.advise(with_phase("transport", ("Worker._send", file, 1))), "transport") == []
 
 
+@pytest.mark.parametrize("file", ["study/engine.py", "workers/worker.py"])
+def test_a_study_in_our_loop_is_told_of_its_workers_and_of_nothing_it_cannot_do(file: str) -> None:
+    here = f"/x/site-packages/optimizer/{file}"
+    (own,) = of(advice.advise(with_phase("objective", ("run", here, 1))), "objective")
+    assert "`workers=` of `optimizer.optimize`" in own.text
+    assert "n_jobs" not in own.text
+    assert "on one storage" not in own.text
+    (kept,) = of(advice.advise(with_phase("storage", ("tell", here, 1))), "storage")
+    assert "without `storage=`" in kept.text
+    assert "attribute" not in kept.text
+
+
+def test_whether_parameters_repeat_is_not_known_so_no_gain_is_quoted() -> None:
+    (own,) = of(advice.advise(with_phase("objective", ("f", "/x/study.py", 1))), "objective")
+    assert "Should parameters repeat" in own.text
+    assert "workers=2" in own.text
+    assert own.figure == ""
+
+
 def test_a_leak_and_idle_workers_get_advice() -> None:
     (leak,) = of(advice.advise(leaking()), "memory")
     assert "`remember` (leaky.py:12)" in leak.text
     sample = growing(trials=60)
     lanes = tuple(dataclasses.replace(lane, segments=()) for lane in sample.lanes)
-    (idle,) = of(advice.advise(dataclasses.replace(sample, lanes=lanes)), "lanes")
+    (idle,) = of(advice.advise(dataclasses.replace(sample, lanes=lanes)), advice.IDLE)
     assert "idle 100%" in idle.text
-    assert not of(advice.advise(sample), "lanes")
+    assert not of(advice.advise(sample), advice.IDLE)
 
 
 def test_a_worker_that_waits_for_the_disk_is_not_idle() -> None:
@@ -265,7 +284,7 @@ def test_a_worker_that_waits_for_the_disk_is_not_idle() -> None:
             for lane in sample.lanes
         )
         given = advice.advise(dataclasses.replace(sample, lanes=lanes))
-        assert bool(of(given, "lanes")) == idle
+        assert bool(of(given, advice.IDLE)) == idle
 
 
 def test_names_of_the_study_are_no_format(repository: Path) -> None:
@@ -281,7 +300,7 @@ def test_names_of_the_study_are_no_format(repository: Path) -> None:
 
 def test_nothing_recorded_gets_no_advice() -> None:
     assert advice.advise(empty()) == ()
-    assert not of(advice.advise(unmarked()), "lanes")
+    assert not of(advice.advise(unmarked()), advice.IDLE)
 
 
 def test_a_process_that_hands_out_trials_may_wait() -> None:
@@ -290,4 +309,4 @@ def test_a_process_that_hands_out_trials_may_wait() -> None:
     waits = model.Segment(0.0, end, "wait for workers")
     parent = model.Lane(9, "MainThread", 0.0, end, 0.0, (waits,))
     with_parent = dataclasses.replace(sample, lanes=(parent, *sample.lanes))
-    assert not of(advice.advise(with_parent), "lanes")
+    assert not of(advice.advise(with_parent), advice.IDLE)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from looking import living, skip_unless_permitted, until
-from script_modules import SCRIPTS, script_module
+from script_modules import ROOT, SCRIPTS, script_module
 from test_own_sampler import known_minors
 
 blanked: Any = script_module("_blanked")
@@ -110,6 +110,26 @@ def test_a_thread_is_called_by_what_it_runs() -> None:
     stacks = [stack[::-1] for stack in raw._stacks]
     names = [raw._name(lane, stacks) for lane in raw._lanes.values()]
     assert names == ["MainThread", "work 11", ""]
+
+
+def test_a_thread_of_ours_is_called_by_its_purpose() -> None:
+    raw = raw_samples.RawSamples()
+    for (file, name), said in raw_samples._THREADS.items():
+        assert raw_samples._purpose(name, f"/site-packages{file}") == said
+        assert raw_samples._purpose(name, "/home/me/a.py") == name
+        raw.frames[name, f"/site-packages{file}", 1] = len(raw.frames)
+    raw.rounds.append(0.0)
+    raw.add(9, {11: (0,)}, 0)
+    (lane,) = raw._lanes.values()
+    assert raw._name(lane, [(0,)]) == "delayed storage writes 11"
+
+
+@pytest.mark.parametrize(("file", "name"), [one for one in raw_samples._THREADS if "opt" in one[0]])
+def test_the_threads_of_ours_that_have_a_purpose_are_there(file: str, name: str) -> None:
+    text = (ROOT / file.lstrip("/")).read_text(encoding="utf-8")
+    owner, _, function = name.partition(".")
+    assert f"class {owner}" in text
+    assert f"def {function}(" in text
 
 
 # --- its share

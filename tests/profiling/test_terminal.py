@@ -69,4 +69,4 @@ def test_only_the_largest_phases_get_advice_here() -> None:
     start = lines.index("what would help")
     phases = [line.split(" (")[0] for line in lines[start + 1 :] if not line.startswith(" ")]
     assert list(dict.fromkeys(phases))[:3] == ["sampler", "objective", "storage"]
-    assert "smaller phases" in lines[-1]
+    assert "further advice" in lines[-1]
