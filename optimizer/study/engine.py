@@ -135,7 +135,8 @@ def optimize(
         StudyArgumentError, ObjectiveError, SpaceError, EfficiencyError: an argument.
         StudyInterrupted: Ctrl-C; what was done is its `result`.
         StoreError: the store is full, locked or closed.
-        Exception: what the objective raised and `catch` does not name.
+        Exception: what the objective raised and `catch` does not name; from a worker process with
+            the number of its trial and the traceback there as a note.
 
     Example:
         >>> import optuna, optimizer

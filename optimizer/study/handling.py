@@ -9,6 +9,7 @@ from contextlib import suppress
 from optimizer.errors import ObjectiveError, StoreError
 from optimizer.report import Tally
 from optimizer.study.choosing import Chooser
+from optimizer.study.ending import LONGEST_TRACEBACK
 from optimizer.study.executors import Asked, Event, Raised, Returned
 from optimizer.study.interrupts import Interrupts
 from optimizer.study.jobs import Job
@@ -76,7 +77,7 @@ class Handling:
             event = dataclasses.replace(event, traceback="")  # its line says what to do
         self._teller.raised(job, event)
         if not (event.is_loss or event.caught or isinstance(event.error, self._catch)):
-            self._underway.error = self._underway.error or event.error
+            self._underway.error = self._underway.error or _with_its_place(event)
         self._underway.release_followers(job)
 
     def abandon(self, interrupted: bool, interrupts: Interrupts) -> None:
@@ -141,3 +142,13 @@ class Handling:
             self._teller.apply(job, outcome.changes)
             del self._underway.running[job.number]
             self._teller.returned(job, outcome.value)
+
+
+def _with_its_place(event: Raised) -> BaseException:
+    """The error; one that travelled here from a worker without its frames gets them as a note."""
+    error = event.error
+    if event.traceback and error.__traceback__ is None:
+        with suppress(Exception):  # a class may have its own idea of notes
+            text = event.traceback[-LONGEST_TRACEBACK:].rstrip()
+            error.add_note(f"raised by trial {event.task} in a worker:\n{text}")
+    return error

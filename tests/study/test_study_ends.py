@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,3 +253,23 @@ def test_a_study_within_a_study_is_refused() -> None:
         n_trials=2,
     )
     assert set(states(other.study)) == {"COMPLETE"}
+
+
+def test_an_error_from_a_worker_process_says_once_where_it_was_raised() -> None:
+    objective = fails_at(1, error=functools.partial(ValueError, "too big"))
+    with pytest.raises(ValueError, match="too big") as caught:
+        optimizer.optimize(objective, FLOAT, n_trials=20, workers=2)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (type(error), error.args) == (ValueError, ("too big",))
+    for one in (error, caught.value):
+        (note,) = one.__notes__
+        assert note.startswith("raised by trial 1 in a worker:\nTraceback ")
+        assert f'File "{__file__}"' in note
+        assert note.endswith("ValueError: too big")
+
+
+def test_an_error_that_has_its_frames_gets_no_note(place: dict[str, Any]) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        optimizer.optimize(fails_at(1, error=ZeroDivisionError), FLOAT, n_trials=20, **place)
+    assert not hasattr(caught.value, "__notes__")
+    assert __file__ in "".join(traceback.format_exception(caught.value))
