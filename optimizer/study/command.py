@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from optimizer.study.result import Result
     from optimizer.study.script import Script
 
-DONE, ENDED_EARLY, USAGE, NO_STORE, NO_REPORT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, ENDED_EARLY, USAGE, NO_STORE, NO_REPORT, NO_VALUE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 _DEMO = """\
 Run a study of a momentum portfolio on the shipped S&P data: 20 assets, 1990 to 2022.
@@ -50,11 +50,12 @@ to --trials in all.
 """
 _CODES = """\
 exit codes:
-  0    the study has all its trials, or its time is up
+  0    the study has all its trials, or its time is up; some trial of it is complete
   1    the objective raised, which ended the study; --go-on lets it go on
   2    SCRIPT cannot be used, or the command was not understood
   3    FILE of --storage cannot be used; what was stored before is stored
   4    FILE of --html cannot be written, or plotly is not installed
+  5    trials were run, and no trial of the study is complete: it has no value
   130  interrupted (Ctrl-C); what was told is stored, if there is a --storage
 """
 
@@ -178,7 +179,8 @@ def _studied(script: Script, end: contextlib.ExitStack, chosen: argparse.Namespa
     _tell(result)
     if failures.count:
         _complain(f"{failures.count} trials failed; the last: {failures.last}", DONE)
-    return _write_html(result, chosen.html)
+    written = _write_html(result, chosen.html)
+    return written or (NO_VALUE if result.run.trials and _is_without_value(result) else DONE)
 
 
 def _result(
@@ -276,6 +278,10 @@ def _best(result: Result) -> list[str]:
         return ["no trial is complete"]
     lines = [f"best value {best.value:.6g}, of trial {best.number}"]
     return lines + [f"  {name} = {value}" for name, value in best.params.items()]
+
+
+def _is_without_value(result: Result) -> bool:
+    return not any(one.state.name == "COMPLETE" for one in result.study.get_trials(deepcopy=False))
 
 
 def _interrupted(interrupted: StudyInterrupted, name: str, chosen: argparse.Namespace) -> int:

@@ -54,7 +54,7 @@ class Unusable:
 
 
 def feasible(value: Any, directions: int) -> tuple[float, ...] | str:
-    """The values of a trial, or what is wrong with them; in Optuna's words."""
+    """The values of a trial, or what is wrong with them; in Optuna's words, but for a text."""
     if isinstance(value, Unusable):
         return value.why
     values = value if isinstance(value, Sequence) else [value]
@@ -69,13 +69,21 @@ def feasible(value: Any, directions: int) -> tuple[float, ...] | str:
             faults.append(f"The value {one} is not acceptable")
         numbers.append(number)
     if faults:
-        return "; ".join(faults)
+        return _no_numbers(value) or "; ".join(faults)
     if len(numbers) != directions:
-        return (
+        return _no_numbers(value) or (
             f"The number of the values {len(numbers)} did not match the number of the objectives "
             f"{directions}"
         )
     return tuple(numbers)
+
+
+def _no_numbers(value: Any) -> str:
+    """What is wrong with a text, which is a sequence too: its letters are no values."""
+    if not isinstance(value, (str, bytes)):
+        return ""
+    found = f"a {type(value).__name__}, {value!a:.80}"
+    return f"the objective returned {found}; expected a number or a sequence of numbers"
 
 
 def kind_of(objective: Any, has_space: bool) -> Kind:

@@ -241,14 +241,6 @@ def test_a_trial_that_takes_too_long(tmp_path: Path, capsys: Captured) -> None:
     assert "the last: trial 1: task 1 was tried 2 times, the last one took longer than 1 s" in err
 
 
-def test_no_trial_is_complete(tmp_path: Path, capsys: Captured) -> None:
-    text = BOWL.replace('(params["x"] - 1.0) ** 2', "1 / 0")
-    assert main("run", written(tmp_path, text), "--trials", 3, "--go-on") == 0
-    out, err = capsys.readouterr()
-    assert out.startswith("no trial is complete\n")
-    assert "3 trials failed; the last: trial 2 raised ZeroDivisionError" in err
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [

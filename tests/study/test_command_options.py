@@ -37,7 +37,13 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         command_line.main([name, "--help"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    for part in ("exit codes:", "130", "--storage FILE", "--html FILE"):
+    for part in (
+        "exit codes:",
+        "  5    trials were run, and no",
+        "130",
+        "--storage FILE",
+        "--html FILE",
+    ):
         assert part in out
 
 
