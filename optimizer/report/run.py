@@ -64,6 +64,7 @@ class RunReport:
         worker_peak_bytes: the same of each worker process.
         speedup: measured against the plain loop; None where it was not.
         remarks: what else there is to say, a line each.
+        interrupted: trials that were under way when the run was ended: they are told FAIL.
     """
 
     total_s: float
@@ -83,6 +84,7 @@ class RunReport:
     worker_peak_bytes: tuple[int, ...] = ()
     speedup: Measured | None = None
     remarks: tuple[str, ...] = ()
+    interrupted: int = 0
 
     @property
     def trials(self) -> int:
@@ -143,6 +145,9 @@ class RunReport:
         if self.repeated:  # nothing went wrong with those
             counts["fail"] = counts.get("fail", 0) - self.repeated
             counts["served"] = self.repeated
+        if self.interrupted:  # nor with these
+            counts["fail"] = counts.get("fail", 0) - self.interrupted
+            counts["interrupted"] = self.interrupted
         states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
         lines = [
             ("trials", f"{self.trials}" + (f" ({states})" if states else "")),
@@ -181,6 +186,8 @@ class RunReport:
         if self.workers > 1:
             told.append("(the objective's time is the sum over the workers)")
             told.append("(idle: this process, while it waits for them)")
+        if self.interrupted:
+            told.append("(interrupted: under way when the run was ended; they are told FAIL)")
         return "\n".join([*told, *self.remarks])
 
     def html(self, study: optuna.Study, *, title: str | None = None) -> str:

@@ -19,8 +19,8 @@ class Tally:
     Cost: an addition each.
 
     Attributes:
-        served, repeated, resampled, pruned, subsampled, retried: as in `RunReport`; the loop adds
-            to them.
+        served, repeated, resampled, pruned, subsampled, retried, interrupted: as in `RunReport`;
+            the loop adds to them.
         remarks: lines for the end of the report; the loop appends to them.
 
     Example:
@@ -37,7 +37,7 @@ class Tally:
         self._phases_s = dict.fromkeys(PHASES, 0.0)
         self._states: Counter[str] = Counter()
         self.served = self.repeated = self.resampled = 0
-        self.pruned = self.subsampled = self.retried = 0
+        self.pruned = self.subsampled = self.retried = self.interrupted = 0
         self.remarks: list[str] = []
 
     def add(self, phase: str, seconds: float) -> None:
@@ -99,6 +99,7 @@ class Tally:
             worker_peak_bytes=tuple(worker_peak_bytes),
             speedup=speedup,
             remarks=tuple(self.remarks),
+            interrupted=self.interrupted,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -16,6 +17,8 @@ from optimizer.study.jobs import Job
 
 TRACEBACK = "optimizer:traceback"
 """User attribute of a failed trial: the traceback, as text."""
+INTERRUPTED = "optimizer:interrupted"
+"""User attribute, True, of a trial that failed only because its run ended before it did."""
 LONGEST_TRACEBACK = 10_000
 """Characters kept of a traceback, its last ones."""
 
@@ -94,7 +97,9 @@ class Ending:
         logger.warning("Trial %d failed with value %r.", job.number, value)
 
     def abandoned(self, job: Job) -> None:
-        """Tell that it was interrupted."""
+        """Tell that it was interrupted: FAIL, with a mark, for the objective did not fail."""
+        with suppress(Exception):  # it must not be left running for that
+            job.trial.set_user_attr(INTERRUPTED, True)
         self._tell(job, TrialState.FAIL)
         logger.warning("Trial %d was interrupted and failed.", job.number)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,11 +12,12 @@ from optimizer.errors import StudyInterrupted
 from optimizer.report import RunReport
 from optimizer.study import arguments as read
 from optimizer.study.kept import Workers
-from optimizer.study.objectives import kind_of
+from optimizer.study.objectives import call, kind_of
 from optimizer.study.opening import open_study
 from optimizer.study.result import Result
 from optimizer.study.run import Run
 from optimizer.study.settings import Duplicates, Settings
+from optimizer.study.telling import Teller
 
 if TYPE_CHECKING:
     import optuna
@@ -66,8 +68,9 @@ def optimize(
       sampler takes one evaluation for two. While the point is still being evaluated, also by
       another process on the same store file where the space is finite, the trial waits.
     - What was told is stored, as the storage stores it, whatever ends the run; a trial that was
-      running then is told FAIL. Ctrl-C ends the run within a second (a compilation in this process
-      comes to its end first), and no process runs on; a thread ends with its present trial.
+      running then is told FAIL, with the user attribute `optimizer:interrupted`. Ctrl-C ends the
+      run within a second (a compilation in this process comes to its end first), and no process
+      runs on; a thread ends with its present trial.
     - `best_value` is a value on all data. Where trials are given parts of them, the last ones of
       `n_trials` go to the best points that were only seen in part; a run without a number of
       trials has one more, where no trial has a value on all data.
@@ -199,13 +202,24 @@ def _run(study: optuna.Study, settings: Settings) -> Result:
         run.loop.run()
     except KeyboardInterrupt as interrupt:
         result = Result(study, run.report())
-        told = result.run.trials
+        told, ended = result.run.trials, result.run.interrupted
+        under_way = f", of which {ended} under way failed by that" if ended else ""
         raise StudyInterrupted(
-            f"interrupted after {told} trials; all that were told are stored, and `.result` has "
-            "what was done",
+            f"interrupted after {told} trials{under_way}; all that were told are stored, and "
+            "`.result` has what was done",
             result,
-        ) from interrupt
+        ) from (interrupt if _is_in_a_callers_code(interrupt) else None)
     report: RunReport = run.report()
     if settings.compare and report.trials:
         report = run.compared(report)
     return Result(study, report)
+
+
+_CALLERS = (call.__code__, Teller.call_back.__code__)
+"""What calls code of the caller's: an objective in this process, and callbacks."""
+
+
+def _is_in_a_callers_code(interrupt: KeyboardInterrupt) -> bool:
+    """Whether it came in an objective or a callback, whose place is worth to be shown."""
+    frames = (frame for frame, _ in traceback.walk_tb(interrupt.__traceback__))
+    return any(frame.f_code in _CALLERS for frame in frames)

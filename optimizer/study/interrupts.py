@@ -60,7 +60,7 @@ class Interrupts:
         if self._held or not self._welcome:
             return
         if not _compiles(frame):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt from None
         # Not by `threading`, whose locks the interrupted code may hold.
         _thread.start_new_thread(self._send_later, ())
 

@@ -152,6 +152,7 @@ class Teller:
         self._ending.abandoned(job)
         self._rest(job)
         self._tally.told("FAIL")
+        self._tally.interrupted += 1
 
     def _partial(self, job: Job, started_s: float) -> None:
         self._evaluations.release(job)

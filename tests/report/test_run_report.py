@@ -99,6 +99,10 @@ def test_the_text() -> None:
     repeats = sample(repeated=10).text()
     assert "50 (30 complete, 8 pruned, 2 fail, 10 served)" in repeats
     assert "10 (hit rate 20.0%), 10 of them told FAIL: the study has the point" in repeats
+    ended = sample(interrupted=12).text()
+    assert "50 (30 complete, 8 pruned, 12 interrupted)" in ended
+    assert "(interrupted: under way when the run was ended; they are told FAIL)" in ended
+    assert "interrupted" not in text
     one = sample(workers=1, speedup=Measured(3.0, None, None, 1)).text()
     assert "1 worker, in" in one
     assert "3.00, measured on 1 trial of" in one
@@ -117,6 +121,7 @@ def test_the_tally_counts() -> None:
     tally.pruned += 3
     tally.subsampled += 4
     tally.retried += 5
+    tally.interrupted += 6
     tally.remarks.append("why")
     assert tally.trials == 3
     report = tally.report(total_s=4.0, workers=2, where="here", workers_cpu_s=100.0)
@@ -124,6 +129,7 @@ def test_the_tally_counts() -> None:
     assert report.states == {"COMPLETE": 2, "FAIL": 1}
     counts = report.served, report.resampled, report.pruned, report.subsampled, report.retried
     assert counts == (1, 2, 3, 4, 5)
+    assert report.interrupted == 6
     assert (report.workers, report.where, report.remarks) == (2, "here", ("why",))
     assert report.cpu_s >= 100.0
     assert report.cores >= 1

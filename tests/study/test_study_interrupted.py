@@ -19,6 +19,7 @@ from optimizer.errors import StudyInterrupted
 
 INTERRUPTED = """
 import threading
+from optimizer.study.ending import INTERRUPTED
 workers, here = int(sys.argv[2]), os.path.dirname(path)
 def mark(name):
     open(os.path.join(here, name), "a").close()
@@ -41,6 +42,12 @@ try:
 except KeyboardInterrupt as interrupt:
     print(type(interrupt).__name__, [t.state.name for t in interrupt.result.study.trials])
     print(interrupt.result.run.trials, "told", pids())
+    marked = [t.number for t in interrupt.result.study.trials if INTERRUPTED in t.user_attrs]
+    failed = [t.number for t in interrupt.result.study.trials if t.state.name == "FAIL"]
+    print(marked == failed, len(marked) == interrupt.result.run.interrupted, interrupt)
+    import traceback
+    shown = traceback.format_exception(interrupt)
+    print(sum(line.startswith("Traceback") for line in shown), "in objective" in "".join(shown))
 """
 
 KILLED = """
@@ -82,6 +89,10 @@ def test_ctrl_c_ends_the_study_and_keeps_what_was_told(
     lines = out.splitlines()
     assert lines[0].startswith("StudyInterrupted ['COMPLETE', 'COMPLETE', 'COMPLETE', 'FAIL'")
     assert lines[1].endswith("told 0")  # no process is left
+    assert lines[2].startswith("True True interrupted after ")
+    assert " under way failed by that; all that were told are stored" in lines[2]
+    # The place in the objective is worth a traceback of its own, the one in our waiting is not.
+    assert lines[3] == ("2 True" if workers == 1 else "1 False")
     states = [trial.state for trial in trials_of(path)]
     assert states[:3] == [TrialState.COMPLETE] * 3
     assert set(states[3:]) == {TrialState.FAIL}
@@ -148,6 +159,10 @@ def test_a_ctrl_c_between_two_trials_waits_for_the_next_safe_point() -> None:
         )
     result = caught.value.result
     assert [trial.state for trial in result.study.trials] == [TrialState.COMPLETE] * 3
+    assert result.run.interrupted == 0
+    assert str(caught.value).startswith("interrupted after 3 trials; all ")
+    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -219,6 +234,7 @@ def test_a_ctrl_c_in_the_objective_fails_its_trial() -> None:
         optimizer.optimize(objective, {"x": {"type": "float", "min": -5, "max": 5}}, n_trials=50)
     states = [trial.state.name for trial in caught.value.result.study.trials]
     assert states == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert "3 (2 complete, 1 interrupted)" in caught.value.result.report()
 
 
 def test_a_ctrl_c_while_the_study_ends_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
