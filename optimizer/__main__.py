@@ -40,7 +40,9 @@ exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code. A user's mistake gives one line, no traceback."""
-    chosen = _parser().parse_args(arguments)
+    chosen, more = _parser().parse_known_args(arguments)
+    if more:  # told by the command that was chosen: argparse shows the usage of all of them
+        chosen.parser.error(f"unrecognized arguments: {' '.join(more)}")
     try:
         code: int = chosen.run(chosen)
     except KeyboardInterrupt:  # outside of what the command itself says about it
@@ -74,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     trials.add_argument("--quiet", action="store_true", help="no progress on stderr")
     trials.set_defaults(run=_import_trials)
     store_command.add_to(commands)
+    for chosen in commands.choices.values():
+        chosen.set_defaults(parser=chosen)
     return parser
 
 

@@ -26,13 +26,22 @@ _MOST_SPACES = 64
 class SamplerCounters:
     """How many suggestions came from where, since the sampler was made.
 
-    A suggestion is one draw: of all parameters of a search space together, or of one.
+    A suggestion is one draw: of all parameters of a search space together, or of one. So 100 trials
+    of 4 parameters, 10 of them at random, count 90 `own` where the parameters are drawn together
+    and 360 where each is drawn alone; and 40 `startup`, for those are always drawn alone.
+
+    Attributes:
+        own: TPE suggestions from kept observations.
+        exact: of those, how many Optuna's own mixtures decided, built from what is kept.
+        startup: random values, one for each parameter, before there are enough trials.
+        handed_over: calls of Optuna's own TPESampler; at random too, and those for all parameters
+            together in which it draws none yet.
     """
 
-    own: int = 0  # TPE suggestions from kept observations
-    exact: int = 0  # of those, how many Optuna's own mixtures decided, built from what is kept
-    startup: int = 0  # random ones, before there are enough trials
-    handed_over: int = 0  # made by Optuna's own TPESampler
+    own: int = 0
+    exact: int = 0
+    startup: int = 0
+    handed_over: int = 0
 
     @property
     def own_ratio(self) -> float:

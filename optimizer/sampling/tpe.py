@@ -209,8 +209,7 @@ class IncrementalTPESampler(BaseSampler):
         if not space:
             return {}
         if not self._enough(study):
-            self.counters.startup += 1
-            return {}
+            return {}  # each is drawn, and counted, alone
         return self._sample(kept, study, trial, space)
 
     def _sample(

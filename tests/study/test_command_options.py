@@ -47,6 +47,25 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert part in out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["store", "info", "study.db"], "store"),
+        (["run", "study.py", "--trails", "3"], "run"),
+        (["import-trials", "a", "b", "c"], "import-trials"),
+    ],
+)
+def test_arguments_that_are_too_many_show_the_usage_of_their_command(
+    arguments: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(arguments)
+    assert ended.value.code == command.USAGE
+    err = capsys.readouterr().err
+    assert err.startswith(f"usage: python -m optimizer {name} [-h]")
+    assert f"python -m optimizer {name}: error: unrecognized arguments: " in err
+
+
 def test_the_command_line_loads_nothing_heavy() -> None:
     code = (
         "import sys; from optimizer import __main__; __main__._parser();"
