@@ -20,11 +20,10 @@ _NEARLY_ALL = 0.8  # of the phases that compute, and of their time
 _LEAST = 1e-6  # of its figure before, for what is gone
 
 
-def factor(before: Mapping[str, float], after: Mapping[str, float], sure: bool = False) -> float:
+def factor(before: Mapping[str, float], after: Mapping[str, float]) -> float:
     """What the machine may have multiplied all figures by; 1.0 where the phases disagree.
 
-    It is that of the objective, or of the phases in the middle where they moved further. sure: it
-    is known that the machine differs, so the phases are not asked whether they agree.
+    It is that of the objective, or of the phases in the middle where they moved further.
     """
     whole = sum(before.values())
     known = [
@@ -33,11 +32,9 @@ def factor(before: Mapping[str, float], after: Mapping[str, float], sure: bool =
         if one > 0 and one >= _SMALLEST * whole and _colours.plain(name) not in _colours.WAITS
     ]
     ways = {name: math.log(max(after.get(name, 0.0) / before[name], _LEAST)) for name in known}
-    if not known or not (sure or _agree(before, after, ways)):
-        return 1.0
     own = [way for name, way in ways.items() if _colours.plain(name) == OBJECTIVE]
-    if sure and own:
-        return math.exp(own[0])
+    if not _agree(before, after, ways):
+        return 1.0
     up = sum(after.get(name, 0.0) for name in known) >= sum(before[name] for name in known)
     # Of two in the middle the nearer one, so that a single phase that moved explains nothing.
     middle = statistics.median_low(ways.values()) if up else statistics.median_high(ways.values())

@@ -139,6 +139,11 @@ class Supervisor:
             self.end_group()
         return shell_code(code)
 
+    @property
+    def session(self) -> int | None:
+        """That of the profiler and of the study; None before it was started."""
+        return self._process.pid if self._process is not None else None
+
     def end_group(self) -> None:
         """Kill what is left of the profiler's and the study's processes."""
         if self._process is not None:

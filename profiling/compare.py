@@ -6,7 +6,8 @@ Times are compared per trial where both profiles have trials, else as seconds of
 has moved where it changed by more than the limit, as a share of the whole before, and by more than
 three standard errors of what the samples and the spread between trials let one know. Where nearly
 all phases moved one way by a like factor, the objective too, the machine differs or the load beside
-one of the runs: what lies within that factor is told as `machine` and is not worse. Of the peak of
+one of the runs: what lies within that factor is told as `machine` and is not worse. So is all that
+got dearer where other processes are known to have used more beside the second run. Of the peak of
 the memory the limit alone decides: one run does not tell how much it varies.
 """
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import _beside
 import _findings
 import _leak
 import _machine
@@ -55,7 +57,7 @@ class Move:
     after: float
     error: float  # standard error of the difference
     limit: float  # in the unit of the figures
-    factor: float = 1.0  # after over before that the machine may explain
+    factor: float = 1.0  # after over before that the machine may explain: infinite beside a load
 
     @property
     def change(self) -> float:
@@ -69,9 +71,12 @@ class Move:
     def verdict(self) -> str:
         if not self.moved:
             return "same"
-        # What the machine made dearer has a larger limit and more noise with it.
-        allowed = max(1.0, self.factor) * max(self.limit, _SIGMAS * self.error)
-        low, high = sorted((self.before, self.factor * self.before))
+        allowed = max(self.limit, _SIGMAS * self.error)
+        if math.isinf(self.factor):
+            low, high = self.before, math.inf
+        else:  # what the machine made dearer has a larger limit and more noise with it
+            allowed *= max(1.0, self.factor)
+            low, high = sorted((self.before, self.factor * self.before))
         if self.after > high + allowed:
             return "worse"
         return "better" if self.after < low - allowed else MACHINE
@@ -172,7 +177,11 @@ def moved(before: _model.Profile, after: _model.Profile, limit: float) -> tuple[
     error = math.hypot(*(move.error for move in moves))
     moves.insert(0, Move("together", whole[0], whole[1], error, allowed))
     if any(move.moved for move in moves):
-        factor = _machine.factor(figures[0], figures[1])
+        beside = _beside.difference(before.run, after.run)
+        if beside is not None:  # a load hits each phase in its own way: it may explain any factor
+            factor = math.inf if beside[1] > beside[0] else 0.0
+        else:
+            factor = _machine.factor(figures[0], figures[1])
         moves = [dataclasses.replace(move, factor=factor) for move in moves]
     return moves, "ms per trial" if per_trial else "s"
 
@@ -256,20 +265,25 @@ def _notes(moves: Sequence[Move], unit: str) -> list[str]:
     verdicts = {move.verdict for move in moves}
     found = []
     if MACHINE in verdicts:
-        factor = moves[0].factor
-        times = (
-            f"up to {_words.digits(factor, 2)} times" if factor > 1 else f"down to {factor:.0%} of"
-        )
-        length = ", or the length of the run" if unit == "s" else ""
         found += [
-            f"{MACHINE}: nearly all phases cost {times} what they did, so the machine "
-            f"differs, or the load beside one of the runs{length}.",
-            "What lies within that factor says nothing about the code: record both again, in "
-            "turn, with nothing beside them.",
+            f"{MACHINE}: {_why(moves[0].factor, unit)}.",
+            "That says nothing about the code: record both again, in turn, with nothing beside.",
         ]
     if unit != "bytes" and verdicts & {"worse", "better"}:
         found.append(_ONE_RUN)
     return ["", *found] if found else []
+
+
+def _why(factor: float, unit: str) -> str:
+    if factor == 0.0 or math.isinf(factor):
+        more, moved = ("second", "dearer") if factor else ("first", "cheaper")
+        return f"more ran beside the {more} run, which may be why this got {moved}"
+    times = f"up to {_words.digits(factor, 2)} times" if factor > 1 else f"down to {factor:.0%} of"
+    length = ", or the length of the run," if unit == "s" else ""
+    return (
+        f"nearly all phases cost {times} what they did: the machine{length} differs, or the load "
+        "beside one of the runs, and what lies within that factor may be its"
+    )
 
 
 def _verdict(moves: Sequence[Move], unit: str, limit: float) -> str:
@@ -299,6 +313,12 @@ def _remarks(before: _model.Profile, after: _model.Profile, unit: str) -> list[s
         pair = [_words.clean(str(one.run.get(key, ""))) for one in (before, after)]
         if pair[0] != pair[1] and all(pair):
             found.append(f"note: different {name}: {pair[0]} and {pair[1]}")
+    beside = None if unit == "bytes" else _beside.difference(before.run, after.run)
+    if beside is not None:
+        found.append(
+            f"note: others used {beside[0]:.2f} processors beside the first and "
+            f"{beside[1]:.2f} beside the second"
+        )
     if unit == "ms per trial" and before.trials and after.trials:
         counts = len(before.trials), len(after.trials)
         if max(counts) > 1.2 * min(counts):

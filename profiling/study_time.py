@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _beside
 import _blanked
 import _launch
 import _marks
@@ -110,9 +111,10 @@ class Time:
                 lambda sampler: _study_end.who(recording.folder, sampler),
                 lambda: _study_end.accompany(recording.folder, self._goes_on),
             )
-            launched_ns = time.monotonic_ns()
+            beside, launched_ns = _beside.Beside(), time.monotonic_ns()
             with Watcher(marks) as watcher:
                 code = self._run(job, recording, supervisor, marks)
+            others = beside.facts(supervisor.session)
             clock = _Clock(
                 launched_ns,
                 _study_end.ended_ns(recording.folder),
@@ -120,6 +122,7 @@ class Time:
                 watcher,
             )
             outcome = self._outcome(job, recording, supervisor, code)
+            outcome.facts |= others
             if outcome.reason and clock.cut:
                 outcome.reason += "; the study went on to its end without it"
             elif outcome.reason == "":
