@@ -138,6 +138,7 @@ def test_time_of_a_study_and_its_workers(study: Path) -> None:
     assert known["command"][1:] == [str(study), "workers", "--rate", "--"]
     assert (known["study_exit_code"], known["exit_code"], known["rate_hz"]) == (0, 0, 200)
     assert known["samples"] > 10
+    assert ("beside_processors" in known) == Path("/proc/self/stat").exists()
     (path,) = (study.parent / ".profiles").glob("*/profile.json")
     found = json.loads(path.read_text(encoding="utf-8"))
     assert found["trials_absent"] == "no trial of Optuna began"
