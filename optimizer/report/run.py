@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import optuna
 
 PHASES = ("objective", "sampler", "storage", "cache", "transport", "idle")
-"""Where the time of a run goes; "idle" is the loop waiting for its workers."""
+"""Where the time of a run goes; "idle" is the loop waiting for its workers, their start too."""
 
 NOT_COMPARED = "not compared: "
 """How a remark begins that says why the plain loop could not be measured."""
@@ -44,11 +44,19 @@ class Measured:
 class RunReport:
     """The figures of one run; plain numbers, immutable. `Tally.report` makes it.
 
+    Two ratios say how busy it was, and differ. `parallel_efficiency` is of the workers' time: what
+    one process would have taken for the trials, waiting and compiling included, by the wall time of
+    all workers. `cpu_use_ratio` is of the machine's: CPU time of this process and the workers, for
+    whatever they did, by the wall time of all cores that they may use. So it is the lower one where
+    trials wait for something or there are fewer workers than cores.
+
     Attributes:
         total_s: wall time of the run.
         phases_s: phase -> seconds. The objective's are summed over the workers, so with several
             of them the phases are more than the total; all others are the loop's own. What an
-            objective has suggested while it runs is the sampler's time, not the objective's.
+            objective has suggested while it runs is the sampler's time, not the objective's. The
+            sampler's first TPE suggestion loads its compiled code, or compiles it, once for each
+            machine and installation.
         workers: how many evaluated.
         where: where trials were evaluated and why, in words.
         states: state of Optuna's -> trials told in this run.
@@ -65,6 +73,9 @@ class RunReport:
         speedup: measured against the plain loop; None where it was not.
         remarks: what else there is to say, a line each.
         interrupted: trials that were under way when the run was ended: they are told FAIL.
+        start_s: until the first worker process was ready: its start, imports, data and warm_up.
+            What the loop does not use of it, to draw the first points, is part of "idle". 0.0
+            where no processes were started.
     """
 
     total_s: float
@@ -85,6 +96,7 @@ class RunReport:
     speedup: Measured | None = None
     remarks: tuple[str, ...] = ()
     interrupted: int = 0
+    start_s: float = 0.0
 
     @property
     def trials(self) -> int:
@@ -149,6 +161,7 @@ class RunReport:
             counts["fail"] = counts.get("fail", 0) - self.interrupted
             counts["interrupted"] = self.interrupted
         states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
+        cpu = _seconds(self.cpu_s)
         lines = [
             ("trials", f"{self.trials}" + (f" ({states})" if states else "")),
             ("total time", _seconds(self.total_s)),
@@ -159,13 +172,16 @@ class RunReport:
             ("stopped early", str(self.pruned)),
             ("on a part of the data only", str(self.subsampled)),
             ("started again", str(self.retried)),
-            ("parallel efficiency", _percent(self.parallel_efficiency)),
-            ("CPU use", f"{_percent(self.cpu_use_ratio)} of {self.cores} cores"),
+            ("workers ready after", _seconds(self.start_s) if self.start_s else "0"),
+            ("parallel efficiency", f"{_percent(self.parallel_efficiency)} ({self._work()})"),
+            (
+                "CPU use",
+                f"{_percent(self.cpu_use_ratio)} of {self.cores} cores ({cpu} of CPU time)",
+            ),
             ("peak memory", self._memory()),
             ("speedup, plain / ours", self._speedup()),
         ]
-        optional = {"drawn again", "stopped early", "on a part of the data only", "started again"}
-        return [line for line in lines if line[1] != "0" or line[0] not in optional]
+        return [line for line in lines if line[1] != "0" or line[0] not in _OPTIONAL]
 
     def phase_lines(self) -> list[tuple[str, str, str]]:
         """Phase, seconds, and share of the wall time of the run."""
@@ -185,7 +201,9 @@ class RunReport:
         told += [f"{a:{width}}  {b:>10}  {c:>9}" for a, b, c in self.phase_lines()]
         if self.workers > 1:
             told.append("(the objective's time is the sum over the workers)")
-            told.append("(idle: this process, while it waits for them)")
+            told.append("(idle: this process, while it waits for them, until they are ready too)")
+        if self.phases_s.get("sampler", 0.0) > _MUCH * self.total_s:
+            told.append("(sampler: its first TPE suggestion loads, or once compiles, its kernels)")
         if self.interrupted:
             told.append("(interrupted: under way when the run was ended; they are told FAIL)")
         return "\n".join([*told, *self.remarks])
@@ -212,6 +230,10 @@ class RunReport:
             told += f", {self.repeated} of them told FAIL: the study has the point already"
         return told
 
+    def _work(self) -> str:
+        told = f"{_seconds(self.sequential_s)} of work in {_seconds(self.total_s)}"
+        return told + (f" by {self.workers} workers" if self.workers > 1 else "")
+
     def _memory(self) -> str:
         told = _bytes(self.parent_peak_bytes)
         if self.worker_peak_bytes:
@@ -230,6 +252,15 @@ class RunReport:
             told += f" ({one.low:.2f} to {one.high:.2f}, 95%)"
         return f"{told}, measured on {one.n} trial{'s' * (one.n != 1)} of the plain loop"
 
+
+_OPTIONAL = frozenset(
+    {
+        *("drawn again", "stopped early", "on a part of the data only", "started again"),
+        "workers ready after",
+    }
+)
+_MUCH = 0.2
+"""Of the wall time: a sampler that took more is explained."""
 
 _DERIVED = (
     *("trials", "mean_trial_s", "hit_rate", "sequential_s", "parallel_efficiency"),

@@ -69,6 +69,7 @@ class Tally:
         where: str = "",
         workers_cpu_s: float = 0.0,
         worker_peak_bytes: Iterable[int] = (),
+        start_s: float = 0.0,
         speedup: Measured | None = None,
     ) -> RunReport:
         """The figures up to now.
@@ -79,6 +80,7 @@ class Tally:
             where: where trials were evaluated and why, in words.
             workers_cpu_s: CPU seconds of worker processes, the parent's are known.
             worker_peak_bytes: of each worker process.
+            start_s: until the first worker process was ready.
             speedup: measured against the plain loop.
         """
         return RunReport(
@@ -100,6 +102,7 @@ class Tally:
             speedup=speedup,
             remarks=tuple(self.remarks),
             interrupted=self.interrupted,
+            start_s=start_s,
         )
 
 

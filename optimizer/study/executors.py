@@ -67,11 +67,13 @@ class Figures:
         cpu_s: CPU seconds of all workers.
         transport_s: what handing over tasks and results took in this process.
         peak_bytes: resident memory of each worker at its highest.
+        start_s: until the first of them was ready; 0.0 where they were there before.
     """
 
     cpu_s: float = 0.0
     transport_s: float = 0.0
     peak_bytes: tuple[int, ...] = ()
+    start_s: float = 0.0
 
 
 class Executor(Protocol):

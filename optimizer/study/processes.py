@@ -34,6 +34,7 @@ class Processes:
         self._end = end
         found = pool.counters  # of earlier studies
         self._cpu_s, self._transport_s = sum(found.cpu_s), found.transport_s
+        self._start_s = found.start_s
         self._figures: Figures | None = None
 
     @property
@@ -67,7 +68,9 @@ class Processes:
             return self._figures
         found = self.pool.counters
         cpu_s, transport_s = sum(found.cpu_s), found.transport_s
-        return Figures(cpu_s - self._cpu_s, transport_s - self._transport_s, found.peak_rss_bytes)
+        cpu_s, transport_s = cpu_s - self._cpu_s, transport_s - self._transport_s
+        start_s = found.start_s - self._start_s
+        return Figures(cpu_s, transport_s, found.peak_rss_bytes, start_s)
 
     def _event(self, event: Done | Failed | Message) -> Event:
         if isinstance(event, Done):

@@ -302,6 +302,7 @@ class Run:
             where=where,
             workers_cpu_s=found.cpu_s,
             worker_peak_bytes=found.peak_bytes,
+            start_s=found.start_s,
         )
 
     def compared(self, report: RunReport) -> RunReport:

@@ -75,6 +75,8 @@ class PoolCounters:
         transport_s: the parent's own time in the pool's methods, less the waiting.
         peak_rss_bytes: largest resident memory seen of a worker; shared pages count in each.
         shared_bytes: the shared memory, which lies there once.
+        start_s: from the making of the pool until its first worker was ready: processes, imports,
+            function, data and warm_up; 0.0 until the pool has heard of it.
     """
 
     workers: int
@@ -88,3 +90,4 @@ class PoolCounters:
     transport_s: float
     peak_rss_bytes: tuple[int, ...]
     shared_bytes: int
+    start_s: float = 0.0

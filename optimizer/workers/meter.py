@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from optimizer.workers.events import PoolCounters
 
 
@@ -16,6 +18,8 @@ class Meter:
         self.retried = 0
         self.tasks = 0
         self.transport_s = 0.0
+        self._made_s = time.time()
+        self._start_s = 0.0
         self._busy_s = [0.0] * workers
         self._cpu_s = [0.0] * workers
         self._peak_rss_bytes = [0] * workers
@@ -24,6 +28,10 @@ class Meter:
         """What a worker says of its memory."""
         if resident_bytes > self._peak_rss_bytes[place]:
             self._peak_rss_bytes[place] = resident_bytes
+
+    def ready(self, at_s: float) -> None:
+        """A worker is ready since then, as `time.time()` counts; the first one is kept."""
+        self._start_s = self._start_s or max(0.0, at_s - self._made_s)
 
     def ended(self, place: int, seconds: float, cpu_s: float) -> None:
         """A task is done or failed."""
@@ -45,4 +53,5 @@ class Meter:
             transport_s=self.transport_s,
             peak_rss_bytes=tuple(self._peak_rss_bytes),
             shared_bytes=self.shared_bytes,
+            start_s=self._start_s,
         )

@@ -137,6 +137,7 @@ class Traffic:
         kind, _, task, _, started_s, seconds, cpu_s, peak_bytes = head
         self._meter.peak(member.place, peak_bytes)
         if kind == frames.READY:
+            self._meter.ready(started_s)
             if not (member.gone or member.hung):
                 self._free.append(member)
             return

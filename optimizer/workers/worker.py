@@ -92,7 +92,7 @@ class Worker:
         except BaseException as error:  # whatever it is, the parent has to hear of it
             self._send(frames.UNREADY, 0, frames.pack_error(_without_own_frames(error, 1)))
             return
-        self._send(frames.READY, 0, b"")
+        self._send(frames.READY, 0, b"", time.time())
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 header, body = frames.read_whole(self._line, self._scratch, frames.DOWN)

@@ -82,8 +82,8 @@ def test_the_text() -> None:
         "200.0 ms",
         "2 workers, in processes: a trial takes longer than its way there",
         "10 (hit rate 20.0%)",
-        "80.0%",
-        "50.0% of 4 cores",
+        "80.0% (16.00 s of work in 10.00 s by 2 workers)",
+        "50.0% of 4 cores (20.00 s of CPU time)",
         "100 MB, workers 50 MB, 60 MB",
         "3.00 (2.50 to 3.50, 95%), measured on 8 trials of the plain loop",
         "(the objective's time is the sum over the workers)",
@@ -103,6 +103,11 @@ def test_the_text() -> None:
     assert "50 (30 complete, 8 pruned, 12 interrupted)" in ended
     assert "(interrupted: under way when the run was ended; they are told FAIL)" in ended
     assert "interrupted" not in text
+    started = sample(start_s=0.25, phases_s={"sampler": 5.0}).text()
+    assert "workers ready after    250.0 ms\n" in started
+    assert "(sampler: its first TPE suggestion loads, or once compiles, its kernels)" in started
+    assert "ready after" not in text
+    assert "kernels" not in text
     one = sample(workers=1, speedup=Measured(3.0, None, None, 1)).text()
     assert "1 worker, in" in one
     assert "3.00, measured on 1 trial of" in one
@@ -124,12 +129,12 @@ def test_the_tally_counts() -> None:
     tally.interrupted += 6
     tally.remarks.append("why")
     assert tally.trials == 3
-    report = tally.report(total_s=4.0, workers=2, where="here", workers_cpu_s=100.0)
+    report = tally.report(total_s=4.0, workers=2, where="here", workers_cpu_s=100.0, start_s=0.5)
     assert report.phases_s == dict.fromkeys(PHASES, 1.0) | {"objective": 1.5}
     assert report.states == {"COMPLETE": 2, "FAIL": 1}
     counts = report.served, report.resampled, report.pruned, report.subsampled, report.retried
     assert counts == (1, 2, 3, 4, 5)
-    assert report.interrupted == 6
+    assert (report.interrupted, report.start_s) == (6, 0.5)
     assert (report.workers, report.where, report.remarks) == (2, "here", ("why",))
     assert report.cpu_s >= 100.0
     assert report.cores >= 1

@@ -57,6 +57,7 @@ def test_the_same_processes_evaluate_the_next_study_and_end_with_close() -> None
         assert pids(first) == pids(second)
         # The second counts from its own start.
         assert second.run.phases_s["transport"] < 1.0
+        assert (first.run.start_s > 0.0, second.run.start_s) == (True, 0.0)
     assert not any(map(is_running, pids(first)))
     third = study(workers, data)  # closed ones start again
     assert pids(third).isdisjoint(pids(first))

@@ -47,6 +47,7 @@ def test_parameters_and_context_with_shared_data() -> None:
         assert trial.intermediate_values == {0: trial.params["x"]}
         assert trial.user_attrs["pid"] != HERE
     assert result.run.workers == 2
+    assert result.run.start_s > 0.0
     assert len(result.run.worker_peak_bytes) == 2
 
 
