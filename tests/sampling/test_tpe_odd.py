@@ -105,7 +105,7 @@ def test_distributions_that_are_equal_and_not_alike() -> None:
 def test_very_many_choices_take_little_memory() -> None:
     study = optuna.create_study(sampler=IncrementalTPESampler(seed=1))
     names = [str(number) for number in range(3_000)]
-    study.optimize(lambda trial: len(trial.suggest_categorical("c", names)), n_trials=10)
+    study.optimize(lambda trial: len(trial.suggest_categorical("c", names)), n_trials=12)
     tracemalloc.start()
     try:
         study.optimize(lambda trial: len(trial.suggest_categorical("c", names)), n_trials=4)

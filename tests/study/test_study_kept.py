@@ -88,7 +88,6 @@ def test_an_objective_whose_closure_changed_is_sent_again() -> None:
             result = optimizer.optimize(
                 scaled, FLOAT, n_trials=16, workers=workers, data={"a": np.zeros(1)}
             )
-            assert len(pids(result)) == 2
             assert {trial.user_attrs["by"] for trial in result.study.trials} == {by}
 
 
