@@ -48,6 +48,17 @@ def test_several_trials_at_once(multivariate: bool, liar: bool) -> None:
     assert sampler.counters.handed_over == 0
 
 
+@pytest.mark.parametrize(("multivariate", "own"), [(True, 10), (False, 20)])
+def test_it_counts_draws_of_all_together_or_of_each(multivariate: bool, own: int) -> None:
+    sampler = IncrementalTPESampler(seed=1, multivariate=multivariate)
+    study = optuna.create_study(sampler=sampler)
+    for _ in range(20):
+        trial = study.ask()
+        study.tell(trial, trial.suggest_float("a", 0, 1) + trial.suggest_float("b", 0, 1))
+    counters = sampler.counters
+    assert (counters.own, counters.startup, counters.handed_over) == (own, 2 * 10, 0)
+
+
 @pytest.mark.parametrize("options", [{}, {"multivariate": True, "group": True}], ids=str)
 @pytest.mark.parametrize("space", ["conditional", "moving"])
 def test_several_trials_of_a_changing_space_at_once(space: str, options: dict[str, Any]) -> None:

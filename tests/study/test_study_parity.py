@@ -178,12 +178,3 @@ def test_other_samplers_draw_what_they_draw_in_optunas_loop() -> None:
         ref.optimize(lambda trial: value_of(suggest(trial, space)), n_trials=6)
         comp = optimizer.optimize(value_of, space, n_trials=6, sampler=make())
         assert sequence(comp.study) == sequence(ref)
-
-
-@pytest.mark.parametrize(("multivariate", "own"), [(True, 10), (False, 20)])
-def test_the_sampler_counts_draws_of_all_together_or_of_each(multivariate: bool, own: int) -> None:
-    sampler = optimizer.IncrementalTPESampler(seed=1, multivariate=multivariate)
-    space = {name: {"type": "float", "min": 0, "max": 1} for name in "ab"}
-    optimizer.optimize(lambda params: params["a"], space, n_trials=20, sampler=sampler)
-    counters = sampler.counters
-    assert (counters.own, counters.startup, counters.handed_over) == (own, 2 * 10, 0)
