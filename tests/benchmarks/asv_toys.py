@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ _numbers = itertools.count()
 def toy_suites(tmp_path: Path) -> Iterator[Write]:
     """Writes suites and returns their folders; each has a name of its own.
 
-    Afterwards path, modules and working directory are as they were.
+    Afterwards path, modules and working directory are as they were; what a body left behind lies
+    in `tmp_path`, as it does in the folder of a worker.
     """
 
     def write(files: dict[str, str]) -> Path:
@@ -36,6 +38,7 @@ def toy_suites(tmp_path: Path) -> Iterator[Write]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         patch.setattr(sys, "path", list(sys.path))
+        patch.setattr(tempfile, "tempdir", str(tmp_path))
         yield write
     for name in set(sys.modules) - before:
         if name.startswith("toy_suite_"):
