@@ -228,7 +228,7 @@ def _publish() -> Path:
             f"none of {len(records)} records is of a commit of this clone: record some with "
             f"--last N, or fetch the whole history (git fetch --unshallow)"
         )
-    site = _history_asv.publish(ROOT, FOLDER)
+    site = _history_asv.publish(records, ROOT, FOLDER)
     _tell(site, records, shown, number)
     try:
         _site.make_self_contained(site)

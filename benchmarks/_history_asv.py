@@ -7,6 +7,7 @@ results elsewhere, since it measures in another way.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from benchmarks._history_store import (
     workloads_now,
 )
 from benchmarks.gate.files import replace
+from benchmarks.gate.rules import Growth, allowed_growth
 
 
 @dataclass(frozen=True)
@@ -40,34 +42,35 @@ class Quantity:
     unit: str
     kind: str  # asv's type of a benchmark
     meaning: str
-    threshold: float  # a step of less is no regression: timings move by themselves
+    allowed: Growth | None  # a step of less is no regression; None: none is, whatever its size
 
 
+_SPEED_ITSELF = None  # seconds of the same code follow the speed of a shared machine
 QUANTITIES = {
     COST_RATIO: Quantity(
         *("cost_ratio", "after/before", "track"),
         "CPU time of after / CPU time of before, by turns in fresh processes; less is faster",
-        0.05,
+        Growth(0.05),
     ),
     CPU_S: Quantity(
         *("cpu_time", "seconds", "time"),
         "CPU seconds of one call of after; its machine's state moves it, the cost ratio less so",
-        0.05,
+        _SPEED_ITSELF,
     ),
     INSTRUCTIONS: Quantity(
         *("instructions", "instructions", "track"),
         "machine instructions of one call of after, counted by callgrind; exact",
-        0.01,
+        allowed_growth("instructions"),
     ),
     PEAK_BYTES: Quantity(
         *("peak_memory", "bytes", "memory"),
         "peak of what one call of after allocates, counted by memray; exact",
-        0.01,
+        allowed_growth("peak_bytes"),
     ),
     ALLOCATIONS: Quantity(
         *("allocations", "allocations", "track"),
         "allocations of one call of after, counted by memray; exact",
-        0.01,
+        Growth(0.01, 1),
     ),
 }
 
@@ -196,8 +199,8 @@ def _machine(machine: Machine) -> dict[str, str]:
 # --- asv's site
 
 
-def publish(root: Path, folder: Path) -> Path:
-    """Let asv make its site of `folder`/results; returns where it lies.
+def publish(records: Sequence[Record], root: Path, folder: Path) -> Path:
+    """Let asv make its site of `folder`/results, written of these records; returns where it lies.
 
     Raises `HistoryError` with what asv said.
     """
@@ -211,8 +214,11 @@ def publish(root: Path, folder: Path) -> Path:
         "benchmark_dir": str(root / "benchmarks"),
         "results_dir": str(folder / "results"),
         "html_dir": str(site),
-        "regressions_thresholds": {
-            rf".*\.{quantity.name}\(": quantity.threshold for quantity in QUANTITIES.values()
+        "regressions_thresholds": _thresholds(records),
+        "regressions_first_commits": {
+            rf".*\.{quantity.name}\(": None  # asv looks for none there
+            for quantity in QUANTITIES.values()
+            if quantity.allowed is None
         },
     }
     replace(config, json.dumps(settings, indent=1) + "\n")
@@ -226,6 +232,30 @@ def publish(root: Path, folder: Path) -> Path:
         said = (done.stdout + done.stderr).strip().splitlines()[-5:]
         raise HistoryError(f"asv publish failed ({done.returncode}): {' | '.join(said)}")
     return site
+
+
+def _thresholds(records: Iterable[Record]) -> dict[str, float]:
+    """The share by which a line of a graph may step up, by its name; asv takes the largest.
+
+    asv knows shares only, so what is allowed in units is turned into one of each line's least.
+    """
+    found = {
+        rf".*\.{quantity.name}\(": quantity.allowed.share
+        for quantity in QUANTITIES.values()
+        if quantity.allowed
+    }
+    for record in records:
+        for name, path in record.paths.items():
+            for column, graph in _graphs(name, path):
+                allowed = QUANTITIES[column].allowed
+                if allowed is None or not allowed.units:
+                    continue
+                for label, one in path.cases.items():
+                    value = one.get(column) if isinstance(one, Mapping) else None
+                    if value and allowed.units / value > allowed.share:
+                        line = re.escape(f"{graph}({label!r})")
+                        found[line] = max(found.get(line, 0), allowed.units / value)
+    return found
 
 
 def regressions(site: Path) -> list[Regression]:

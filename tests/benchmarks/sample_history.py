@@ -16,8 +16,10 @@ MACHINE = Machine(
 )
 
 
-def numbers(ratio: float = 0.1, cpu_s: float = 0.002, instructions: int = 1000) -> Numbers:
-    return dict(zip(COLUMNS, (ratio, cpu_s, instructions, 4096, 7), strict=True))
+def numbers(
+    ratio: float = 0.1, cpu_s: float = 0.002, instructions: int = 1000, peak: int = 4096
+) -> Numbers:
+    return dict(zip(COLUMNS, (ratio, cpu_s, instructions, peak, 7), strict=True))
 
 
 def recorded(*cases: str, workload: str = "w1", **values: Any) -> Recorded:

@@ -78,7 +78,7 @@ def served(
     """The address of asv's site of these records."""
     if not _history_asv.write_results(records, commits, folder / "results"):
         lacking("no record is of a commit of this clone: git fetch --unshallow")
-    site = _history_asv.publish(root, folder)
+    site = _history_asv.publish(records, root, folder)
     try:
         _site.make_self_contained(site)
     except _site.SiteError as error:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from git_project import GitProject
 from sample_history import MACHINE, record, recorded
 
 from benchmarks import _history_asv
+from benchmarks._history import CODE, commits
 from benchmarks._history_asv import QUANTITIES, Commit, Regression, publish, write_results
 from benchmarks._history_store import COLUMNS, HistoryError, Recorded
+from benchmarks.gate.repository import Repository
 
 COMMITS = [Commit(f"c{i}" * 20, f"t{i}", 1_700_000_000 + i, f"change {i}") for i in range(3)]
 
@@ -82,7 +85,37 @@ def test_regressions_name_graph_and_commit(tmp_path: Path) -> None:
     assert "from nothing" in ratio.line({})
 
 
+# What each quantity is before and after the change in the middle, and whether that is listed.
+STEPS: dict[str, tuple[str, float, float, bool]] = {
+    "cost_ratio": ("ratio", 0.1, 0.13, True),
+    "cpu_time": ("cpu_s", 0.002, 0.003, False),  # the machine may have become slower
+    "instructions": ("instructions", 1_000_000, 1_020_000, True),
+    "small": ("peak", 4_096, 4_300, False),  # 5%, but within what memory moves by itself
+    "large": ("peak", 4_096, 4_400, True),
+}
+
+
+def test_asv_lists_steps_of_the_code_and_none_of_the_machine(tmp_path: Path) -> None:
+    project, records = GitProject.create(tmp_path / "project"), []
+    for i in range(24):
+        project.commit({f"{CODE}/__init__.py": f"A = {i}\n"}, f"change {i}")
+    made = commits(Repository(project.root))
+    for i, commit in enumerate(reversed(made)):
+        paths = {}
+        for name, (column, before, after, _) in STEPS.items():
+            now: dict[str, Any] = {column: after if i >= 12 else before}
+            paths[f"a.{name}"] = recorded(**now)
+        records.append(record(commit.tree, paths, commit=commit.hash))
+    folder = tmp_path / "asv"
+    assert write_results(records, made, folder / "results") == 24
+    found = _history_asv.regressions(publish(records, project.root, folder))
+    assert {one.graph.split(".")[1] for one in found} == {
+        name for name, (*_, told) in STEPS.items() if told
+    }
+    assert {one.commit for one in found} == {made[11].hash}
+
+
 def test_what_asv_could_not_do_is_told(tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match=r"asv publish failed \(\d+\): .") as found:
-        publish(tmp_path, tmp_path / "folder")  # no repository
+        publish([], tmp_path, tmp_path / "folder")  # no repository
     assert "\n" not in str(found.value)
