@@ -8,8 +8,8 @@
 
 `aa` runs the gate on unchanged code as a user does, against the stored baselines; `inject` on code
 in which every hot path was made slower by a named share. Each run is kept at once in
-`benchmarks/ledger/`, and `--runs N` means N in all, of the same gate, code, suites and environment:
-what was stopped goes on where it was. A run in which the gate broke is kept, too, counts against
+`benchmarks/ledger/`, and `--runs N` means N in all, of the same gate, suites and environment: what
+was stopped goes on where it was. A run in which the gate broke is kept, too, counts against
 the gate, and stops the campaign. `replay` and `asv` judge the recorded pairs again; `report` writes
 the tables of `benchmarks/ledger/README.md`.
 """
@@ -285,7 +285,7 @@ def _judged_again(kind: str, judge: Callable[[list[Record]], Record]) -> None:
     refused, kept = [], 0
     for group in _whole_suites():
         whole = _replay.whole(group)
-        name = f"code {group[0]['code'][:12]}, suites {group[0]['suite']}"
+        name = f"suites {group[0]['suite']}"
         _say(f"{name}: {len(whole)} runs, {len(group) - len(whole)} that lack a case left out")
         try:
             results = judge(whole)

@@ -67,8 +67,8 @@ def _without() -> list[str]:
 
 
 def like(records: Sequence[Record], stamp: Record) -> list[Record]:
-    """Records of the same kind of run; the same code may lie in another commit."""
-    other = {"commit", "clean"} | ({"plants"} if "percent" not in stamp else set())
+    """Records of the same kind of run; the code under test may be another, as in a group."""
+    other = {"commit", "clean", "code"} | ({"plants"} if "percent" not in stamp else set())
     same = [name for name in stamp if name not in other]
     return [r for r in records if all(r[name] == stamp[name] for name in same)]
 

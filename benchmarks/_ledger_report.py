@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,16 @@ def _made_with(now: _Kinds) -> list[str]:
         f"gate {one['gate']}, {dates[0]} to {dates[-1]}",
         f"machine: {here['processor']}, {here['python']}",
         *textwrap.wrap(f"packages: {packages}", WIDTH, subsequent_indent="    "),
-        f"code under test: {one['code'][:12]}, suites: {one['suite']}",
+        f"suites: {one['suite']}",
+        *textwrap.wrap(f"code under test: {_codes(records)}", WIDTH, subsequent_indent="    "),
         f"witnesses that could not be had: {', '.join(one['without']) or 'none'}",
     ]
+
+
+def _codes(records: Sequence[Record]) -> str:
+    """Each version of the code under test, with how many runs were made of it."""
+    found = Counter(record["code"][:12] for record in records)
+    return ", ".join(f"{code} ({runs})" for code, runs in found.items())
 
 
 def _older(records: Sequence[Record]) -> list[str]:
@@ -109,8 +117,8 @@ def _older(records: Sequence[Record]) -> list[str]:
         one = group[0]
         aa = [record for record in group if "subset" in record]
         lines.append(
-            f"not counted here, an older gate {one['gate']} on code {one['code'][:12]}, suites "
-            f"{one['suite']}: {len(aa)} unchanged runs of which {sum(map(is_red, aa))} were red, "
+            f"not counted here, an older gate {one['gate']} on suites {one['suite']}: {len(aa)} "
+            f"unchanged runs of which {sum(map(is_red, aa))} were red, "
             f"{len(group) - len(aa)} runs with plants"
         )
     return lines

@@ -2,7 +2,8 @@
 
 What a record holds of the code it was made with is hashes: of the gate as far as it measures and
 judges, of the suites, of the code under test and of the works that were planted. Only records of
-one group, which differ in none of `GROUP`, are ever counted together.
+one group, which differ in none of `GROUP`, are ever counted together. The code under test may
+differ: each run compares it with itself, and the tables name all that there were.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from typing import Any
 
 FOLDER = Path(__file__).with_name("ledger")
 DIGITS = 5  # significant ones of each float that is kept
-GROUP = ("gate", "code", "suite", "environment", "without")
+GROUP = ("gate", "suite", "environment", "without")
 
 Record = dict[str, Any]
 
 # Files of the gate that only show what was found.
 _SHOWING = frozenset(
     {"__main__.py", "cli.py", "evidence.py", "grown.py", "html.py", "html_path.py", "html_style.py"}
-    | {"junit.py", "markdown.py", "report.py", "strip.py", "table.py", "view.py", "terminal.py"}
+    | {"junit.py", "markdown.py", "report.py", "strip.py", "table.py", "ticker.py", "view.py"}
 )
 
 

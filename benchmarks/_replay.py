@@ -275,6 +275,8 @@ def asv_on(records: Sequence[Record], *, share: float = 0.0) -> AsvCount:
     suites = red = comparisons = flagged = 0
     for runs in by_load(whole(records)):
         for earlier, later in itertools.pairwise(runs):
+            if earlier["code"] != later["code"]:
+                continue  # not unchanged code, for asv, which keeps no baseline of its own
             before, now = _samples(earlier), _samples(later)
             found = [
                 asv_slower(before[case], [s * (1.0 + share) for s in now[case]]) for case in before

@@ -90,7 +90,7 @@ def test_how_long_it_takes_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ({}, True),
         ({"commit": "c1"}, True),
-        ({"code": "t1"}, False),
+        ({"code": "t1"}, True),
         ({"gate": "g1"}, False),
         ({"suite": "s1"}, False),
         ({"environment": {"python": "3.12"}}, False),
@@ -100,7 +100,7 @@ def test_how_long_it_takes_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"subset": True}, False),
     ],
 )
-def test_a_campaign_goes_on_for_the_same_code_and_rule(
+def test_a_campaign_goes_on_for_the_same_gate_and_suites(
     change: dict[str, Any], counted: bool
 ) -> None:
     record = _made.record_of(LIVE | change, answer())

@@ -81,7 +81,7 @@ def test_runs_of_an_older_gate_are_named_and_not_counted(folder: Path) -> None:
     append("aa", record | {"date": "2999-01-01T00:00:00+00:00"}, folder)
     text = _ledger_report.write_report(folder).read_text(encoding="utf-8")
     assert "gate g1, 2999-01-01" in block(text, "made with")
-    older = "an older gate g0 on code t0, suites s0: 9 unchanged runs of which 1 were red"
+    older = "an older gate g0 on suites s0: 9 unchanged runs of which 1 were red"
     assert older in block(text, "made with")
     assert "red: " not in block(text, "live")
     assert "nothing recorded yet" in block(text, "injected")
@@ -90,8 +90,7 @@ def test_runs_of_an_older_gate_are_named_and_not_counted(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"code": "t1"}, "code under test: t1, suites: s0"),
-        ({"suite": "s1"}, "code under test: t0, suites: s1"),
+        ({"suite": "s1"}, "suites: s1"),
         ({"environment": STAMP["environment"] | {"python": "3.12"}}, "machine: one, 3.12"),
         ({"without": []}, "could not be had: none"),
     ],
@@ -119,6 +118,17 @@ def test_groups_are_told_apart(folder: Path, change: dict[str, Any], told: str) 
     assert "the gate broke (exit code 1): RuntimeError: boom" in second
     assert told in block(text, "made with").partition("group 2:")[2]
     assert "nothing recorded yet" in block(text, "replayed").partition("group 2:")[2]
+
+
+def test_runs_of_other_code_are_counted_together_and_the_code_is_named(folder: Path) -> None:
+    record = _made.record_of(LIVE | {"code": "t1"}, answer())
+    append("aa", record | {"date": "2026-02-01T00:00:00+00:00"}, folder)
+    assert _ledger.main(["asv"]) == 0
+    assert read("asv", folder)[0]["results"]["0"]["suites"] == 8  # the last two are not unchanged
+    text = _ledger_report.write_report(folder).read_text(encoding="utf-8")
+    assert "code under test: t0 (10), t1 (1)" in block(text, "made with")
+    row = next(x for x in block(text, "live").splitlines() if x.startswith("whole suite     quiet"))
+    assert row.split()[3:5] == ["10", "1"]
 
 
 def test_a_plant_larger_than_its_name_is_listed_and_not_counted(folder: Path) -> None:

@@ -27,7 +27,7 @@ def record(rng: random.Random, *, load: str = "quiet", noise: float = 0.01) -> d
         case: {"first": [[1e-3 * rng.lognormvariate(0, noise), 1e-3] for _ in range(6)]}
         for case in CASES
     }
-    made_with = dict.fromkeys(_records.GROUP, "same")
+    made_with = dict.fromkeys((*_records.GROUP, "code"), "same")
     return made_with | {"load": load, "pairs": pairs}
 
 
@@ -206,3 +206,9 @@ def test_each_run_is_compared_with_the_next_under_its_load() -> None:
     slowed = _replay.asv_on(runs, share=0.2)
     assert slowed.red == 3
     assert slowed.flagged == 3 * len(CASES)
+
+
+def test_a_run_of_other_code_is_not_compared() -> None:
+    runs = records(4)
+    runs[2]["code"] = "another"
+    assert _replay.asv_on(runs).suites == 1
