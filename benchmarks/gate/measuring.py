@@ -2,7 +2,8 @@
 
 on the pairs' core          CPU time in stages, wall time, claims; again what is slower, faster
 on the other core           counters, agreement, memory, instructions (these on both at the end)
-then, on the other core     a second look at counts that changed, both sides here and now
+then, on both cores         a second look at counts that changed, both sides here and now, and a
+                            third one at those that rose again
 """
 
 from __future__ import annotations
@@ -85,11 +86,11 @@ class Measurement:
             except BaseException:
                 lanes.stop()
                 raise
-        jobs = self._second_look()
-        if jobs:
-            self.progress("a second look at what changed: both sides counted here")
-            # No pair is being timed any more, so its core may count, too.
-            exact.run(jobs, self.outcomes, Lanes(), self.progress, cores=exact.all_cores())
+        for look, wanted in ("second", self._changed), ("third", self._rose):
+            if jobs := self._counted_again(wanted, details=look == "second"):
+                self.progress(f"a {look} look at what changed: both sides counted here")
+                # No pair is being timed any more, so its core may count, too.
+                exact.run(jobs, self.outcomes, Lanes(), self.progress, cores=exact.all_cores())
 
     # --- exact
 
@@ -299,8 +300,8 @@ class Measurement:
 
     # --- a second look
 
-    def _second_look(self) -> list[Job]:
-        """Both sides, here and now, with the details of what changed."""
+    def _counted_again(self, changed: Callable[[Key, Kind], bool], *, details: bool) -> list[Job]:
+        """Both sides of what changed, here and now; with its details, if asked for."""
         jobs: list[Job] = []
         for kind in Kind:
             if instruments.unavailable(kind):
@@ -308,14 +309,14 @@ class Measurement:
             groups: dict[Side, list[Key]] = {}
             for path in self.judged:
                 wanted = keys_of(path, "counted") if declares(path, kind) else []
-                keys = [key for key in wanted if self._changed(key, kind)]
+                keys = [key for key in wanted if changed(key, kind)]
                 if keys:
                     groups.setdefault(self.base(self.baselines[path["name"]]), []).extend(keys)
             for base, keys in groups.items():
                 for key in keys:
                     self.outcomes[key].again = self.outcomes[key].again or SecondLook()
                 for left in reversed(range(AGAIN[kind])):
-                    last = left == 0
+                    last = details and left == 0
                     jobs.append(Job(base, keys, self._take_before, kind, details=last))
                     jobs.append(Job(self.head, keys, self._take_now, kind, details=last))
         return jobs
@@ -335,6 +336,18 @@ class Measurement:
         )
         explains = outcome.slower(self.rule) or self._slow_wall(key) or Kind.INSTRUCTIONS in grew
         return kind in grew | fell or (explains and kind is not Kind.MEMORY)
+
+    def _rose(self, key: Key, kind: Kind) -> bool:
+        """Whether this instrument's second look would fail the case, which as many must confirm.
+
+        A count that differs by itself (what a body does twice a second, say) parts a few processes
+        of both sides once in a hundred runs. Instructions differ by less than they may grow.
+        """
+        error, again = self.outcomes[key].error, self.outcomes[key].again
+        if error is not None or again is None or kind is Kind.INSTRUCTIONS:
+            return False
+        counted = [name for name in again.now if counted_by(name) is kind and again.counted(name)]
+        return any(map(again.increased, counted))
 
     def _take_before(self, key: Key, answer: dict[str, Any]) -> None:
         look = self.outcomes[key].again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from toy_project import (
 )
 
 from benchmarks.gate import measuring, outcome, rules
+from benchmarks.gate.instruments import Kind
 
 __all__ = ["bare", "check", "nothing_left", "quick", "stored", "toy"]  # fixtures
 pytestmark = pytest.mark.end_to_end
@@ -136,6 +138,30 @@ def test_an_increase_is_a_regression_if_both_sides_counted_here_say_so(
     judged = check("toy.Rows")
     said = [line for line in judged.sentences("toy.Rows") if ", statements: " in line]
     assert len(said) == sentences
+
+
+def test_a_count_that_differs_by_itself_must_rise_in_the_third_look_too(
+    toy: Toy, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three processes of each side may part it by chance; as many more then see both values."""
+    looks: list[int] = []
+
+    def taken(side: str, first: int, later: int) -> Callable[..., None]:
+        def take(self: measuring.Measurement, key: outcome.Key, answer: object) -> None:
+            look = self.outcomes[key].again
+            assert look is not None
+            values = getattr(look, side).setdefault("statements", [])
+            values.append(first if len(values) < measuring.AGAIN[Kind.COUNTERS] else later)
+            looks.append(len(values))
+
+        return take
+
+    monkeypatch.setattr(measuring.Measurement, "_take_before", taken("before", 9, 10))
+    monkeypatch.setattr(measuring.Measurement, "_take_now", taken("now", 10, 9))
+    toy.plant()
+    judged = check("toy.Rows")
+    assert max(looks) == 2 * measuring.AGAIN[Kind.COUNTERS]
+    assert [line for line in judged.sentences("toy.Rows") if ", statements: " in line] == []
 
 
 def test_what_grew_is_named(toy: Toy, check: Check) -> None:
