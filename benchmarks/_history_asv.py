@@ -45,7 +45,6 @@ class Quantity:
     allowed: Growth | None  # a step of less is no regression; None: none is, whatever its size
 
 
-_SPEED_ITSELF = None  # seconds of the same code follow the speed of a shared machine
 QUANTITIES = {
     COST_RATIO: Quantity(
         *("cost_ratio", "after/before", "track"),
@@ -55,7 +54,7 @@ QUANTITIES = {
     CPU_S: Quantity(
         *("cpu_time", "seconds", "time"),
         "CPU seconds of one call of after; its machine's state moves it, the cost ratio less so",
-        _SPEED_ITSELF,
+        None,  # seconds of the same code follow the speed of a shared machine
     ),
     INSTRUCTIONS: Quantity(
         *("instructions", "instructions", "track"),
@@ -70,7 +69,7 @@ QUANTITIES = {
     ALLOCATIONS: Quantity(
         *("allocations", "allocations", "track"),
         "allocations of one call of after, counted by memray; exact",
-        Growth(0.01, 1),
+        allowed_growth("allocations"),
     ),
 }
 
@@ -126,48 +125,42 @@ def write_results(records: Sequence[Record], commits: Sequence[Commit], folder: 
     return shown
 
 
-def _graphs(name: str, path: Recorded) -> Iterator[tuple[str, str]]:
-    """The columns that a path has anything in, with the graphs' names."""
-    for column in COLUMNS:
-        if any(isinstance(one, Mapping) and one.get(column) for one in path.cases.values()):
-            yield column, f"{name}.{QUANTITIES[column].name}"
+def _shown(record: Record, workloads: Mapping[str, str]) -> Iterator[tuple[Recorded, str, str]]:
+    """Each path of these workloads with each column that it has anything in, and its graph."""
+    for name, path in record.paths.items():
+        for column in COLUMNS if path.workload == workloads[name] else ():
+            if any(isinstance(one, Mapping) and one.get(column) for one in path.cases.values()):
+                yield path, column, f"{name}.{QUANTITIES[column].name}"
 
 
 def _benchmarks(records: Iterable[Record], workloads: Mapping[str, str]) -> dict[str, Any]:
     """asv's list of benchmarks: a graph for each quantity of a hot path, a line for each case."""
     found: dict[str, Any] = {"version": 2}
     for record in sorted(records, key=lambda one: one.date):
-        for name, path in record.paths.items():
-            if path.workload != workloads[name]:
-                continue
-            for column, graph in _graphs(name, path):
-                quantity = QUANTITIES[column]
-                labels = [repr(label) for label in path.cases]
-                older = found.get(graph, {}).get("params", [[]])[0]
-                found[graph] = {
-                    "name": graph,
-                    "code": quantity.meaning,
-                    "type": quantity.kind,
-                    "unit": quantity.unit,
-                    "version": path.workload,
-                    "params": [list(dict.fromkeys([*older, *labels]))],
-                    "param_names": ["case"],
-                }
+        for path, column, graph in _shown(record, workloads):
+            quantity = QUANTITIES[column]
+            labels = [repr(label) for label in path.cases]
+            older = found.get(graph, {}).get("params", [[]])[0]
+            found[graph] = {
+                "name": graph,
+                "code": quantity.meaning,
+                "type": quantity.kind,
+                "unit": quantity.unit,
+                "version": path.workload,
+                "params": [list(dict.fromkeys([*older, *labels]))],
+                "param_names": ["case"],
+            }
     return found
 
 
 def _result(record: Record, commit: Commit, workloads: Mapping[str, str]) -> dict[str, Any]:
     """asv's file of one commit's results."""
     results: dict[str, Any] = {}
-    for name, path in record.paths.items():
-        if path.workload != workloads[name]:
-            continue
-        labels = [repr(label) for label in path.cases]
-        for column, graph in _graphs(name, path):
-            values = [
-                one.get(column) if isinstance(one, Mapping) else None for one in path.cases.values()
-            ]
-            results[graph] = [values, [labels], path.workload]
+    for path, column, graph in _shown(record, workloads):
+        values = [
+            one.get(column) if isinstance(one, Mapping) else None for one in path.cases.values()
+        ]
+        results[graph] = [values, [[repr(label) for label in path.cases]], path.workload]
     machine = record.machine
     return {
         "commit_hash": commit.hash,
@@ -234,7 +227,7 @@ def publish(records: Sequence[Record], root: Path, folder: Path) -> Path:
     return site
 
 
-def _thresholds(records: Iterable[Record]) -> dict[str, float]:
+def _thresholds(records: Sequence[Record]) -> dict[str, float]:
     """The share by which a line of a graph may step up, by its name; asv takes the largest.
 
     asv knows shares only, so what is allowed in units is turned into one of each line's least.
@@ -244,17 +237,17 @@ def _thresholds(records: Iterable[Record]) -> dict[str, float]:
         for quantity in QUANTITIES.values()
         if quantity.allowed
     }
+    workloads = workloads_now(records)
     for record in records:
-        for name, path in record.paths.items():
-            for column, graph in _graphs(name, path):
-                allowed = QUANTITIES[column].allowed
-                if allowed is None or not allowed.units:
-                    continue
-                for label, one in path.cases.items():
-                    value = one.get(column) if isinstance(one, Mapping) else None
-                    if value and allowed.units / value > allowed.share:
-                        line = re.escape(f"{graph}({label!r})")
-                        found[line] = max(found.get(line, 0), allowed.units / value)
+        for path, column, graph in _shown(record, workloads):
+            allowed = QUANTITIES[column].allowed
+            if allowed is None or not allowed.units:
+                continue
+            for label, one in path.cases.items():
+                value = one.get(column) if isinstance(one, Mapping) else None
+                if value and allowed.units / value > allowed.share:
+                    line = re.escape(f"{graph}({label!r})")
+                    found[line] = max(found.get(line, 0), allowed.units / value)
     return found
 
 

@@ -3,7 +3,7 @@
 What a record holds of the code it was made with is hashes: of the gate as far as it measures and
 judges, of the suites, of the code under test and of the works that were planted. Only records of
 one group, which differ in none of `GROUP`, are ever counted together. The code under test may
-differ: each run compares it with itself, and the tables name all that there were.
+differ: each run compares it with its own baselines, and the tables name all that there were.
 """
 
 from __future__ import annotations

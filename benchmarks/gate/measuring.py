@@ -87,7 +87,7 @@ class Measurement:
                 lanes.stop()
                 raise
         for look, wanted in ("second", self._changed), ("third", self._rose):
-            if jobs := self._counted_again(wanted, details=look == "second"):
+            if jobs := self._counted_again(wanted):
                 self.progress(f"a {look} look at what changed: both sides counted here")
                 # No pair is being timed any more, so its core may count, too.
                 exact.run(jobs, self.outcomes, Lanes(), self.progress, cores=exact.all_cores())
@@ -300,8 +300,8 @@ class Measurement:
 
     # --- a second look
 
-    def _counted_again(self, changed: Callable[[Key, Kind], bool], *, details: bool) -> list[Job]:
-        """Both sides of what changed, here and now; with its details, if asked for."""
+    def _counted_again(self, changed: Callable[[Key, Kind], bool]) -> list[Job]:
+        """Both sides of what changed, here and now, with its details."""
         jobs: list[Job] = []
         for kind in Kind:
             if instruments.unavailable(kind):
@@ -316,7 +316,7 @@ class Measurement:
                 for key in keys:
                     self.outcomes[key].again = self.outcomes[key].again or SecondLook()
                 for left in reversed(range(AGAIN[kind])):
-                    last = details and left == 0
+                    last = left == 0
                     jobs.append(Job(base, keys, self._take_before, kind, details=last))
                     jobs.append(Job(self.head, keys, self._take_now, kind, details=last))
         return jobs
