@@ -9,9 +9,11 @@ from itertools import zip_longest
 
 from .errors import GateError
 from .harness import Side
+from .metronome import metronome
 from .outcome import Key, Outcomes, Progress, pair_core
 from .rules import SLOWER_WALL, Paired, log_ratio, trimmed_mean
 from .starts import Starts, Workers
+from .table import counted
 from .ticker import Ticker
 
 BATCH_S = 0.05  # CPU seconds of one batch: many turns of the scheduler
@@ -42,10 +44,10 @@ class Plan:
 class PairedCpu:
     """This code against a base, in pairs of fresh processes on one core.
 
-    Both of a pair run their batches at the same time, so that the scheduler alternates them every
-    few milliseconds: what the machine does meanwhile, it does to both, and each is charged for its
-    own CPU time alone. (Taking turns batch by batch lets a neighbor's burst hit one side only.)
-    Where a process cannot be pinned to a core, they take turns.
+    Both of a pair run their batches at the same time, so that the scheduler alternates them, twice
+    a millisecond by a metronome: what the machine does meanwhile, it does to both, and each is
+    charged for its own CPU time alone. (Taking turns batch by batch lets a neighbor's burst hit one
+    side only.) Where a process cannot be pinned to a core, they take turns.
     """
 
     def __init__(self, head: Side, outcomes: Outcomes, progress: Progress) -> None:
@@ -69,7 +71,7 @@ class PairedCpu:
         keys = [key for group in groups.values() for key in group]
         samples: dict[Key, list[tuple[float, float]]] = {key: [] for key in keys}
         clock = _Clock(pairs)
-        with Starts(self._head, self._core) as starts:
+        with Starts(self._head, self._core) as starts, metronome(self._core):
             for pair in range(pairs):
                 left = {
                     base: [key for key in keys if not settled(_paired(samples[key]))]
@@ -223,4 +225,4 @@ class _Clock:
         if not last_cases:
             return ""
         most_s = last_s / last_cases * cases * (self._pairs - self._begun + 1)
-        return f", {cases} cases, at most about {most_s:.0f} s left of this stage"
+        return f", {counted(cases, 'case')}, at most about {most_s:.0f} s left of this stage"

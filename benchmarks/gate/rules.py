@@ -1,11 +1,11 @@
 """The numbers that separate noise from a regression, and the arithmetic behind them.
 
-Paired CPU time is judged in three stages. Few pairs look at every case, fewer still at one that
-shows no sign of being slower; a case that looks slower is measured again from nothing, with enough
-pairs that the mean must stand three standard errors clear of noise. The first stage's pairs are not
-used again: a case is suspected because they came out high, so they would bias the second mean
-upwards. The second stage ends early for a case that is clearly not slower, or so much slower that
-no noise could have done it.
+Paired CPU time is judged in three stages. Few pairs look at every case, fewer still at one whose
+pairs agree that it is not slower; a case that looks slower is measured again from nothing, with
+enough pairs that the mean must stand three standard errors clear of noise. The first stage's pairs
+are not used again: a case is suspected because they came out high, so they would bias the second
+mean upwards. The second stage ends early for a case that is clearly not slower, or so much slower
+that no noise could have done it.
 
 A machine with busy neighbors has minutes whose pairs scatter more, and more often to one side, than
 their own spread tells; with many hot paths a second stage then says slower, now and then, of code
@@ -66,6 +66,7 @@ class CpuRule:
 
     first_pairs: int
     suspect_above: float
+    calm_below: float  # mean + 1.3 se
     second_pairs: int  # as many again in the third
     fail_mean_above: float
     fail_bound_above: float  # mean - 3 se
@@ -80,16 +81,18 @@ TELLING = (
 AGREEMENT = "agreement"  # of before and after: no witness, but what comes before all
 STAGES = ("first", "second", "third", "gain")  # of paired CPU time, in the order of measuring
 
-CAREFUL = CpuRule(6, 0.012, 24, 0.018, 0.006)
-FAST = CpuRule(5, 0.020, 12, 0.025, 0.010)
+CAREFUL = CpuRule(6, 0.012, 0.020, 24, 0.018, 0.006)
+FAST = CpuRule(5, 0.020, 0.028, 12, 0.025, 0.010)
 
 SLOWER_WALL = 2.0  # this code over the baseline's: the last net, for what no other witness sees
 WALL_AGAIN = 5  # pairs that must confirm it
 LOST_CLAIM = 0.9  # share of the stored before/after ratio
 BETTER_BELOW = -0.05
 GAIN_PAIRS = 8  # new ones, that must say of a case that looks faster that it is
-CALM_AFTER = 3  # pairs of the first stage
-CLEARED_AFTER = 8  # pairs of the second stage, or of the third
+CALM_AFTER = 2  # pairs of the first stage
+CALM_BY = 1.3  # standard errors
+CLEARED_AFTER = 6  # pairs of the second stage, or of the third
+LEAST_SCATTER = 0.012  # standard deviation of one pair: a few may agree by luck
 CONVICTED_AFTER = 6
 CONFIRMED_ABOVE = 0.5  # share of the limit that the third stage alone must exceed
 CONFIRMED_BY = 3.5  # standard errors that both stages together must stand clear
@@ -128,17 +131,19 @@ class Paired:
         winsorized = [inner[0]] * dropped + inner + [inner[-1]] * dropped
         return statistics.stdev(winsorized) * math.sqrt(len(self.logs)) / len(inner)
 
+    @property
+    def _careful_se(self) -> float:
+        """Standard error of the mean, were a pair's scatter not less than the least ever seen."""
+        return max(self.se, LEAST_SCATTER / math.sqrt(len(self.logs)))
+
     def _inner(self) -> list[float]:
         return without_extremes(self.logs, TRIMMED_PAIRS)
 
     def calm(self, rule: CpuRule) -> bool:
-        """Whether the first stage may end early, with a pass: not one pair looks slower, or their
-        mean and median are not above zero.
-        """
-        if rule.every_pair or len(self.logs) < CALM_AFTER:
+        """Whether the first stage may end early, with a pass: what scatters so is hardly slower."""
+        if rule.every_pair or len(self.logs) < CALM_AFTER or self.suspect(rule):
             return False
-        lower = max(self.mean, self.median) <= 0.0
-        return lower or math.expm1(max(self.logs)) < rule.suspect_above
+        return max(self.mean, self.median) + CALM_BY * self._careful_se < rule.calm_below
 
     def suspect(self, rule: CpuRule) -> bool:
         return max(self.mean, self.median) > rule.suspect_above
@@ -154,7 +159,7 @@ class Paired:
         failure.
         """
         enough = len(self.logs) >= CLEARED_AFTER
-        return enough and self.mean + 2 * self.se < share * rule.fail_mean_above
+        return enough and self.mean + 2 * self._careful_se < share * rule.fail_mean_above
 
     def convicted(self, rule: CpuRule) -> bool:
         """Whether it is so much slower that all pairs would say the same.

@@ -25,7 +25,7 @@ from benchmarks.gate.rules import CpuRule, Paired, Verdict
 
 PATH, CASE = "stores.AddBatch", "n=100"
 NAME = f"{PATH}[{CASE}]"
-RULE = CpuRule(6, 0.012, 24, 0.018, 0.006)
+RULE = CpuRule(6, 0.012, 0.020, 24, 0.018, 0.006)
 BASELINE = Baseline(
     path=PATH,
     tree="a" * 40,

@@ -24,7 +24,7 @@ from benchmarks.gate.rules import (
     trimmed_mean,
 )
 
-RULE = CpuRule(6, 0.012, 24, 0.018, 0.006)
+RULE = CpuRule(6, 0.012, 0.020, 24, 0.018, 0.006)
 LOGS = st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=40)
 SECONDS = st.lists(st.floats(1e-6, 1e2), min_size=1, max_size=30)
 
@@ -100,14 +100,17 @@ def test_the_error_covers_the_mean_as_often_as_it_says() -> None:
 @pytest.mark.parametrize(
     ("changes", "calm"),
     [
-        ((0.011, 0.011, 0.011), True),  # none of them looks slower
-        ((-0.03, -0.01, 0.02), True),
-        ((0.03, -0.01, -0.01), False),  # their mean is above zero
-        ((-0.05, 0.001, 0.013), False),  # their median is
-        ((0.0, 0.0), False),  # too few
+        ((0.008, 0.008), True),  # not by their own scatter alone, which is none
+        ((0.010, 0.010), False),
+        ((-0.01, 0.01), True),
+        ((-0.02, 0.02), False),  # they scatter more than they tell
+        ((-0.02, 0.02, -0.02, 0.02), True),  # twice as many do tell
+        ((-0.05, 0.019, 0.019), False),  # the median counts, too
+        ((0.013,) * 5, False),  # it is suspected
+        ((-0.10,), False),  # too few
     ],
 )
-def test_what_shows_no_sign_of_being_slower_is_looked_at_no_longer(
+def test_what_is_hardly_slower_is_looked_at_no_longer(
     changes: tuple[float, ...], calm: bool
 ) -> None:
     assert paired(*changes).calm(RULE) is calm

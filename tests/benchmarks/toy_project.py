@@ -23,8 +23,8 @@ from benchmarks.gate.rules import CpuRule
 
 ROOT = Path(__file__).resolve().parents[2]
 
-WIDE = CpuRule(1, 1e9, 1, 1e9, 1e9)
-ALWAYS_SLOWER = CpuRule(1, -1e9, 2, -1e9, -1e9)
+WIDE = CpuRule(1, 1e9, 1e9, 1, 1e9, 1e9)
+ALWAYS_SLOWER = CpuRule(1, -1e9, -1e9, 2, -1e9, -1e9)
 
 PYPROJECT = """\
 [project]
