@@ -218,6 +218,17 @@ def test_a_clone_can_be_changed_and_reset(clone: Clone) -> None:
         clone.apply([Edit("code/gone.py")])
 
 
+def test_every_file_is_touched_or_all_but_compiled_kernels(clone: Clone) -> None:
+    files = [clone.folder / "optimizer" / name for name in ("mod.py", "room/_kernels.py")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("", encoding="utf-8")
+    clone.touch(kernels=False)
+    assert [bool(file.read_text()) for file in files] == [True, False]
+    clone.touch()
+    assert all(file.read_text().endswith("# the same code\n") for file in files)
+
+
 def test_only_n_differs_between_the_sides_of_counted_work(clone: Clone) -> None:
     plant(clone, {PLANTED: 7})
     assert "    extra = 7\n" in (clone.folder / "code/mod.py").read_text()
@@ -338,8 +349,8 @@ class BudgetClone(Clone):
     def reset(self) -> None:
         self.done.append("reset")
 
-    def touch(self) -> None:
-        self.done.append("touch")
+    def touch(self, *, kernels: bool = True) -> None:
+        self.done.append("touch all" if kernels else "touch")
 
     def commit(self, message: str = "") -> None:
         self.done.append("commit")
