@@ -23,6 +23,7 @@ from benchmarks.gate.machine import processor
 from benchmarks.gate.outcome import Outcome, Outcomes, exact_core
 from benchmarks.gate.pairs import PairedCpu
 from benchmarks.gate.project import read_project
+from benchmarks.gate.reach import Graph, read_tree
 from benchmarks.gate.repository import Repository
 from benchmarks.gate.run import Run
 
@@ -88,13 +89,15 @@ class Clone:
 
     def touch(self, *, kernels: bool = True) -> None:
         """Change every file of the code without changing what it does; or all but those of compiled
-        kernels, which are compiled anew after any change.
+        kernels and what they import, after whose change they are compiled anew.
         """
-        for file in sorted((self.folder / "optimizer").rglob("*.py")):
-            if file.name.endswith("_kernels.py") and not kernels:
-                continue
-            with file.open("a", encoding="utf-8") as stream:
-                stream.write("\n# the same code\n")
+        tree = read_tree(self.folder, "optimizer")
+        compiled = [file for file in tree if file.endswith("_kernels.py") and not kernels]
+        left = Graph(tree, "optimizer").reached(*compiled) if compiled else set()
+        for file in sorted(tree.keys() - left):
+            if file.endswith(".py"):
+                with (self.folder / file).open("a", encoding="utf-8") as stream:
+                    stream.write("\n# the same code\n")
 
     def gate(self, *words: str, python: str = sys.executable) -> Answer:
         """Run the gate's command line in the clone; one that hangs is ended."""

@@ -181,7 +181,7 @@ def budget(clone: Clone, progress: Callable[[str], None]) -> int:
     print(f"set-up, in no time below: {seconds:.0f} s for {count} stored baselines", flush=True)
     progress(
         f"{len(real)} hot paths and {count} synthetic ones, after a comment in every file "
-        f"that holds no compiled kernel"
+        f"that no compiled kernel imports"
     )
     clone.touch(kernels=False)
     good = [_timed(clone, names, "green", 0, GREEN_S)]

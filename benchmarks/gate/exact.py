@@ -43,10 +43,11 @@ class Job:
         return f"{what} of {self.side.name}"
 
     def ask(self, worker: WorkerProcess, key: Key) -> None:
-        worker.ask("open", path=key[0], case=key[1])
         if self.instrument is None:
+            worker.ask("open", path=key[0], case=key[1], warm=0)
             self.take(key, worker.ask("compare"))
         else:
+            worker.ask("open", path=key[0], case=key[1])
             self.take(key, worker.ask("count", details=self.details))
 
 
