@@ -99,14 +99,19 @@ class Clone:
                 with (self.folder / file).open("a", encoding="utf-8") as stream:
                     stream.write("\n# the same code\n")
 
-    def gate(self, *words: str, python: str = sys.executable) -> Answer:
+    def gate(
+        self,
+        *words: str,
+        python: str = sys.executable,
+        progress: Progress = lambda line: None,
+    ) -> Answer:
         """Run the gate's command line in the clone; one that hangs is ended."""
         report = self.folder.parent / f"{self.folder.name}-report.json"
         report.unlink(missing_ok=True)
         command = [python, "-m", "benchmarks.gate", "--json", str(report), *words]
         started = time.monotonic()
         try:
-            code, errors = _run(command, self.folder)
+            code, errors = _run(command, self.folder, progress)
         except subprocess.TimeoutExpired:
             code, errors = HUNG, [f"gate: it did not end in {HANGS_S:.0f} s and was ended"]
         table = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}

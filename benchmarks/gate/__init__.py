@@ -11,7 +11,7 @@ what to judge, `contract.py` says what a suite must offer. Way of a verdict thro
     reach          which hot paths can import a changed file (imports: what a file imports)
     measuring      the order of the measurements
       exact        counts and agreement, on one core
-      pairs        CPU and wall time of both sides at once, on the other (clocks)
+      pairs        CPU and wall time of both sides at once, on the other (clocks, metronome)
       ratio        before against after, for claims and baselines
       harness      one worker process, seen from here (own: the gate's own code for it)
       worker       the same process, seen from inside

@@ -65,7 +65,8 @@ class WorkerProcess:
 
     Entering it does not wait for the imports, so that two workers import at once; the first `ask`
     does. `modules` are imported with the code. `own_memory` leaves libc's memory settings as the
-    caller has them: less steady, but what a user's process pays.
+    caller has them: less steady, but what a user's process pays. `files` is the folder below which
+    bodies write their temporary files; the system's own by default.
     """
 
     def __init__(
@@ -76,10 +77,11 @@ class WorkerProcess:
         instrument: Kind | None = None,
         own_memory: bool = False,
         modules: Sequence[str] = (),
+        files: Path | None = None,
     ) -> None:
         self._side = side
         self._scratch = tempfile.TemporaryDirectory(
-            prefix="gate-worker-", ignore_cleanup_errors=True
+            prefix="gate-worker-", dir=files, ignore_cleanup_errors=True
         )
         scratch = Path(self._scratch.name)
         self._stderr = (scratch / "stderr").open("w+b")

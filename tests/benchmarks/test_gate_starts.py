@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from benchmarks.gate import starts
+from benchmarks.gate import files, starts, strace
 from benchmarks.gate.harness import BASE, HEAD, Side
 from benchmarks.gate.starts import Starts
 
@@ -24,8 +24,10 @@ class Fake:
 
     made: ClassVar[list[Fake]] = []
 
-    def __init__(self, side: Side, *, core: int | None, modules: list[str]) -> None:
-        self.side, self.core, self.modules = side, core, modules
+    def __init__(
+        self, side: Side, *, core: int | None, modules: list[str], files: Path | None
+    ) -> None:
+        self.side, self.core, self.modules, self.files = side, core, modules, files
         self.began = os.sched_getaffinity(0)
         self.open, self.killed = False, False
         Fake.made.append(self)
@@ -126,3 +128,25 @@ def test_nothing_starts_beside_a_pair_that_has_no_core_of_its_own_or_is_to_be_al
         with pairs.pair((A, 1), (A, 2)):
             assert len(Fake.made) == 4
     assert all(one.core == core and one.modules == [] for one in Fake.made)
+
+
+@pytest.mark.parametrize(("reason", "there"), [("", True), ("strace is not installed", False)])
+def test_files_lie_in_memory_only_where_waiting_for_a_disk_is_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reason: str, there: bool
+) -> None:
+    monkeypatch.setattr(strace, "unavailable", lambda: reason)
+    monkeypatch.setattr(starts, "in_memory", lambda: tmp_path)
+    with Starts(side(HEAD), CORE) as pairs, pairs.pair((A, 0), None):
+        assert [one.files for one in Fake.made] == [tmp_path if there else None] * 2
+
+
+def test_memory_must_be_there_and_have_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(files, "MEMORY", tmp_path)
+    monkeypatch.setattr(files, "ROOM_BYTES", 1)
+    assert files.in_memory() == tmp_path
+    monkeypatch.setattr(files, "ROOM_BYTES", 2**80)
+    assert files.in_memory() is None
+    monkeypatch.setattr(files, "MEMORY", tmp_path / "gone")
+    assert files.in_memory() is None
