@@ -29,8 +29,8 @@ with metronome({pair_core()}):
 """
 
 
-def beating() -> set[int]:
-    """The processes that run the metronome, zombies left out."""
+def beating(parent: int) -> set[int]:
+    """The metronomes that `parent` started, zombies left out; other tests may run some, too."""
     found = set()
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
@@ -38,42 +38,40 @@ def beating() -> set[int]:
                 words = (process / "cmdline").read_bytes().split(b"\0")
             except OSError:  # it ended
                 continue
-            if its.__file__.encode() in words:
+            if its.__file__.encode() in words and str(parent).encode() in words:
                 found.add(int(process.name))
     return found
 
 
-def wait_for(pids: set[int], *, gone: bool) -> set[int]:
+def wait_for(parent: int, *, gone: bool) -> set[int]:
     for _ in range(1_000):
-        if bool(found := beating() - pids) is not gone:
+        if bool(found := beating(parent)) is not gone:
             return found
         time.sleep(0.01)  # another process's end or start, which cannot be waited for
-    return beating() - pids
+    return beating(parent)
 
 
 def test_it_beats_on_its_core_as_long_as_the_block_runs() -> None:
-    core, before = pair_core(), beating()
+    core, here = pair_core(), os.getpid()
     with metronome(core):
-        [pid] = wait_for(before, gone=False)
+        [pid] = wait_for(here, gone=False)
         for _ in range(1_000):
             if os.sched_getaffinity(pid) == {core}:
                 break
             time.sleep(0.01)  # another process's start, which cannot be waited for
         assert os.sched_getaffinity(pid) == {core}
-    assert not beating() - before
+    assert not beating(here)
 
 
 def test_there_is_none_where_nothing_can_be_pinned() -> None:
-    before = beating()
     with metronome(None):
-        assert not beating() - before
+        assert not beating(os.getpid())
 
 
 def test_it_ends_when_whoever_started_it_is_killed() -> None:
-    before = beating()
     with subprocess.Popen([sys.executable, "-c", _BEATS], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()
-        assert wait_for(before, gone=False)
+        assert wait_for(parent.pid, gone=False)
         parent.send_signal(signal.SIGKILL)
-    assert not wait_for(before, gone=True)
+    assert not wait_for(parent.pid, gone=True)
