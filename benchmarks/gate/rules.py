@@ -133,7 +133,7 @@ class Paired:
 
     @property
     def _careful_se(self) -> float:
-        """Standard error of the mean, were a pair's scatter not less than the least ever seen."""
+        """Standard error of the mean, for a pair's scatter of at least what is believed of few."""
         return max(self.se, LEAST_SCATTER / math.sqrt(len(self.logs)))
 
     def _inner(self) -> list[float]:

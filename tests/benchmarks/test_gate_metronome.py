@@ -25,7 +25,7 @@ sys.path.insert(0, {str(Path(its.__file__).parent)!r})
 from metronome import metronome
 with metronome({pair_core()}):
     print("beating", flush=True)
-    time.sleep(60)
+    time.sleep(60)  # until it is killed, long before
 """
 
 
