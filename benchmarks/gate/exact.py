@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from .ahead import Ahead
 from .errors import GateError, SkippedError
 from .harness import Side, WorkerProcess
 from .instruments import Kind
@@ -47,7 +48,9 @@ class Job:
             worker.ask("open", path=key[0], case=key[1], warm=0)
             self.take(key, worker.ask("compare"))
         else:
-            worker.ask("open", path=key[0], case=key[1])
+            # Instructions are warmed up for again: here what is imported and compiled at first.
+            warm = 1 if self.instrument is Kind.INSTRUCTIONS else 2
+            worker.ask("open", path=key[0], case=key[1], warm=warm)
             self.take(key, worker.ask("count", details=self.details))
 
 
@@ -124,19 +127,15 @@ def lend(jobs: Sequence[Job], outcomes: Outcomes, lanes: Lanes, progress: Progre
 def _do(job: Job, outcomes: Outcomes, lanes: Lanes, progress: Progress, core: int | None) -> None:
     ticker = Ticker(progress, job.title, f"{len(job.keys)} cases")
 
-    def ask(worker: WorkerProcess, key: Key) -> None:
-        ticker.begin(len(job.keys) - len(job.left) - 1)
-        job.ask(worker, key)
+    with Ahead(job.side, core, lanes.running) as ahead:
 
-    each_case(
-        job.side,
-        job.left,
-        ask,
-        outcomes,
-        lanes,
-        core=core,
-        instrument=job.instrument,
-    )
+        def ask(worker: WorkerProcess, key: Key) -> None:
+            ticker.begin(len(job.keys) - len(job.left) - 1)
+            if job.instrument is Kind.INSTRUCTIONS:
+                ahead.open(worker, key)
+            job.ask(worker, key)
+
+        each_case(job.side, job.left, ask, outcomes, lanes, core=core, instrument=job.instrument)
     if not lanes.stopped:
         progress(f"{job.title}: {counted(len(job.keys), 'case')} done")
 

@@ -10,10 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from .contract import SUITE_FOLDER
@@ -66,7 +66,7 @@ class WorkerProcess:
     Entering it does not wait for the imports, so that two workers import at once; the first `ask`
     does. `modules` are imported with the code. `own_memory` leaves libc's memory settings as the
     caller has them: less steady, but what a user's process pays. `files` is the folder below which
-    bodies write their temporary files; the system's own by default.
+    bodies write their temporary files; the system's own by default. `environment` comes on top.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class WorkerProcess:
         own_memory: bool = False,
         modules: Sequence[str] = (),
         files: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._side = side
         self._scratch = tempfile.TemporaryDirectory(
@@ -96,7 +97,11 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=_environment(side, scratch) | ({} if own_memory else STEADY_MEMORY),
+            env={
+                **_environment(side, scratch),
+                **({} if own_memory else STEADY_MEMORY),
+                **environment,
+            },
             cwd=os.sep,
             start_new_session=True,  # Ctrl-C reaches the gate, which ends its workers
         )

@@ -14,6 +14,7 @@ import contextlib
 import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -127,6 +128,14 @@ class Worker:
     def imported(self) -> Answer:
         """The packages that the cases opened so far have brought, in their order."""
         return {"modules": [n for n in sys.modules if "." not in n and n not in self._loaded]}
+
+    def compiles_for(self) -> Answer:
+        """The environment that has numba compile elsewhere what it would here; empty without it."""
+        if importlib.util.find_spec("numba") is None:
+            return {}
+        binding: Any = importlib.import_module("llvmlite.binding")  # what numba asks
+        features = binding.get_host_cpu_features().flatten()
+        return {"NUMBA_CPU_NAME": binding.get_host_cpu_name(), "NUMBA_CPU_FEATURES": features}
 
     def environment(self) -> Answer:
         """Python and package versions; reading them all takes longer than a short case."""

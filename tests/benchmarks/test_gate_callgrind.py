@@ -122,6 +122,7 @@ totals: 1081
 SCRIPT = """
 import ctypes, json, mmap, os, sys, threading
 from pathlib import Path
+from benchmarks.gate import callgrind
 from benchmarks.gate.callgrind import InstructionCounter
 from benchmarks.gate.errors import NotMeasuredError
 
@@ -171,8 +172,17 @@ def forked():
         os._exit(0)
     os.waitpid(child, 0)
 
-def raising():
-    raise ArithmeticError("on purpose")
+class Late(Body):  # raises in the second call that is counted
+    calls = 0
+
+    def __init__(self):
+        super().__init__(self.call)
+
+    def call(self):
+        self.calls += 1
+        if self.calls == callgrind.WARM_CALLS + 2:
+            raise ArithmeticError("on purpose")
+        spin(LOOP // 2)
 
 LOOP = int(sys.argv[2])
 counter = InstructionCounter(Path(sys.argv[1]))
@@ -190,16 +200,20 @@ bodies = {
 }
 wanted = sys.argv[3:] or bodies
 counts = {name: counter.count(bodies[name])["instructions"] for name in wanted}
+late = Late()
 try:
-    counter.count(Body(raising))
+    counter.count(late)
 except ArithmeticError:
     counts["spin after an error"] = counter.count(bodies["spin"])["instructions"]
+callgrind.LARGE = LOOP // 4
+late.calls = 0
+counts["large"] = counter.count(late)["instructions"]
 details = counter.details(bodies["spin"])["functions"]
 left = os.listdir(os.path.dirname(sys.argv[1]))
 try:
     InstructionCounter(Path(sys.argv[1] + "-elsewhere")).count(bodies["nothing"])
 except NotMeasuredError as error:
-    counts["no dump"] = "wrote 0 dumps" in str(error)
+    counts["no dump"] = "wrote no dump" in str(error)
 print(json.dumps([counts, details, left]))
 """
 
@@ -334,6 +348,11 @@ def test_one_percent_more_work_is_seen(counts: dict[str, int]) -> None:
 
 def test_an_error_of_the_body_leaves_the_counter_whole(counts: dict[str, int]) -> None:
     assert counts["spin after an error"] == pytest.approx(counts["spin"], rel=1e-3)
+
+
+def test_a_large_body_is_counted_once(counts: dict[str, int]) -> None:
+    """This one raises if it is called again."""
+    assert LOOP < counts["large"] < 1.5 * LOOP
 
 
 def test_without_a_dump_it_refuses(counts: dict[str, int]) -> None:

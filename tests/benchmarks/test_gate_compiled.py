@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.gate import callgrind
 from benchmarks.gate.compiled import carry_over
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.end_to_end
 KERNEL = """
@@ -46,6 +50,12 @@ answers = kernel.double(21), mixed.walk(1)
 print(json.dumps([*answers, *hits(kernel.double), *hits(mixed.walk)]))
 """
 
+TARGET = """
+import json
+from benchmarks.gate.worker import Worker
+print(json.dumps(Worker(None).compiles_for()))
+"""
+
 
 def write(scratch: Path, digit: str, **changes: str) -> Path:
     """A stage whose name is the digit, 40 times."""
@@ -56,15 +66,14 @@ def write(scratch: Path, digit: str, **changes: str) -> Path:
     return stage
 
 
-def run(stage: Path) -> list[int]:
+def run(stage: Path, *prefix: str, script: str = RUN, **environment: str) -> Any:
     """Answers of `double` and `walk`, then hits and misses of each."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    environment = {"PYTHONPATH": str(stage), "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, "-c", RUN]
+    environment |= {"PYTHONPATH": os.pathsep.join([str(stage), str(ROOT)]), "PYTHONSAFEPATH": "1"}
+    command = [*prefix, sys.executable, "-c", script]
     done = subprocess.run(command, env=kept | environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    answers: list[int] = json.loads(done.stdout)
-    return answers
+    return json.loads(done.stdout)
 
 
 def test_hit_in_the_next_stage_and_never_stale(tmp_path: Path) -> None:
@@ -77,6 +86,17 @@ def test_hit_in_the_next_stage_and_never_stale(tmp_path: Path) -> None:
     other = write(tmp_path, "c", kernel=KERNEL.replace("2 *", "3 *"), size="SIZE = 20\n")
     assert carry_over(tmp_path, other) == 0
     assert run(other) == [63, 21, 0, 1, 0, 1]
+
+
+def test_kernels_compiled_ahead_are_hit_under_valgrind(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    if callgrind.unavailable():
+        pytest.skip(callgrind.unavailable())
+    stage, valgrind = write(tmp_path, "a"), callgrind.prefix(tmp_path / "log")
+    target = run(stage, *valgrind, script=TARGET)
+    assert run(stage, **target) == [42, 11, 0, 1, 0, 1]
+    assert run(stage, *valgrind) == [42, 11, 1, 0, 1, 0]
+    assert run(stage) == [42, 11, 0, 1, 0, 1]  # the real processor's are others
 
 
 def cache(stage: Path, *names: str) -> None:

@@ -23,6 +23,7 @@ class Counted:
     def __init__(self) -> None:
         self.cores: list[int | None] = []
         self.asked: list[tuple[int | None, Key]] = []
+        self.ahead: list[Key] = []
         self.at_once: threading.Barrier | None = None
         self.broken: set[Key] = set()
 
@@ -38,10 +39,21 @@ class Counted:
             raise BodyRaisedError("broken")
 
 
+class Opened:
+    """What stands for `Ahead`."""
+
+    def __init__(self, keys: list[Key]) -> None:
+        self._keys = keys
+
+    def open(self, worker: Any, key: Key) -> None:
+        self._keys.append(key)
+
+
 @pytest.fixture(name="worker")
 def _worker(monkeypatch: pytest.MonkeyPatch) -> Counted:
     counted = Counted()
     monkeypatch.setattr(exact, "WorkerProcess", counted)
+    monkeypatch.setattr(exact, "Ahead", lambda *_: nullcontext(Opened(counted.ahead)))
     monkeypatch.setattr(exact, "exact_core", lambda: 0)
     monkeypatch.setattr(exact, "pair_core", lambda: 1)
     monkeypatch.setattr(Lanes, "running", lambda self, worker: nullcontext())
@@ -88,6 +100,16 @@ def test_a_core_is_lent_for_many_instructions_alone(
 ) -> None:
     exact.lend([job(keys, kind)], outcomes(), Lanes(), silent)
     assert worker.cores == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "opened"), [(Kind.INSTRUCTIONS, KEYS), (Kind.COUNTERS, []), (None, [])]
+)
+def test_kernels_are_compiled_ahead_of_valgrind_alone(
+    worker: Counted, kind: Kind | None, opened: list[Key]
+) -> None:
+    exact.run([job(KEYS, kind)], outcomes(), Lanes(), silent)
+    assert worker.ahead == opened
 
 
 def test_a_case_that_fails_is_followed_by_a_fresh_process(worker: Counted) -> None:
