@@ -36,10 +36,10 @@ from typing import IO
 from .contract import Body
 from .errors import NotMeasuredError
 
-VERSION = 5  # of the way of counting; counts of different versions are never compared
+VERSION = 4  # of the way of counting; counts of different versions are never compared
 LARGEST = 100  # functions that `details` names
 WARM_CALLS = 11  # the interpreter specialises code during its first calls: 8 are needed on 3.11
-WARM_S = 0.5  # of CPU time; as many calls as fit in it: a long body runs each line often by itself
+WARM_S = 3.0  # of CPU time; as many calls as fit in it: a long body runs each line often by itself
 LARGE = 50_000_000  # instructions of a body that is counted once
 
 _ALLOCATOR = ("malloc", "free", "calloc", "realloc", "memalign", "posix_memalign", "aligned_alloc")
