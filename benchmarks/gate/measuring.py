@@ -225,8 +225,7 @@ class Measurement:
             exact.each_case(self.head, waiting, claim, self.outcomes, Lanes(), core=pair_core())
             waiting = [key for key in waiting if self._lost(key, floors[key])]
         if waiting:
-            names = ", ".join(f"{path}[{case}]" for path, case in waiting)
-            self.progress(f"claims again, both sides by turns: {names}")
+            self.progress(f"claims again, both sides by turns: {_names({self.head: waiting})}")
             self._claims_again(waiting)
 
     def _claim_floors(self) -> dict[Key, float]:
@@ -284,8 +283,13 @@ class Measurement:
         looks = PROCESSES * (2 * len(keys) - len(alone))
         begun = Ticker(self.progress, "claims again", f"at most {looks} looks").begin
         found = claim_ratios(self.head, alone, self.outcomes, begun) if alone else {}
+        promised = {
+            (path["name"], case["label"]): case["cpu_floor"] or 0.0
+            for path in self.judged
+            for case in path["cases"]
+        }
         for base, group in groups.items():
-            looked = claims_kept(self.head, base, group, self.outcomes, begun)
+            looked = claims_kept(self.head, base, group, self.outcomes, begun, promised)
             for key, kept in looked.items():
                 outcome, found[key] = self.outcomes[key], kept.now
                 outcome.claim_base, outcome.claim_kept = kept.then.cpu, kept.high

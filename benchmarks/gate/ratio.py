@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from . import exact
 from .errors import BodyRaisedError, NotMeasuredError
@@ -18,6 +19,8 @@ from .rules import trimmed_mean
 PROCESSES = 5
 ROUNDS = 5
 LONG_PROCESSES = 3
+KEPT = 0.95  # share of the baseline's ratio that is no loss beyond doubt
+SURE_AFTER = 2  # turns that all reach it
 LONG_S = 1.0  # a `before` of this length is sampled once a process, and in fewer processes
 
 
@@ -56,6 +59,9 @@ class Kept:
     high: float  # now / then, mean + 3 se: what is kept of the speedup at most
 
 
+Settled = Callable[[Key, Sequence[Sequence[Interleaved]]], bool]  # whether a case needs no more
+
+
 def _unheard() -> None:
     pass
 
@@ -89,13 +95,23 @@ def claims_kept(
     keys: Sequence[Key],
     outcomes: Outcomes,
     begun: Callable[[], None] = _unheard,
+    promised: Mapping[Key, float] = MappingProxyType({}),
 ) -> dict[Key, Kept]:
     """`claim_ratios` of both sides; their processes take turns, so that a bad moment meets both.
 
-    What they keep is judged turn by turn: noise that meets both of a turn does not count.
+    What they keep is judged turn by turn: noise that meets both of a turn does not count. A case
+    of which two turns keep nearly all, and what is `promised` for any machine, needs no more.
     """
+
+    def settled(key: Key, found: Sequence[Sequence[Interleaved]]) -> bool:
+        now, then = ([one.ratio("cpu_s") for one in mine] for mine in found)
+        enough = all(
+            a >= max(KEPT * b, promised.get(key, 0.0)) for a, b in zip(now, then, strict=True)
+        )
+        return len(now) >= SURE_AFTER and enough
+
     kept: dict[Key, Kept] = {}
-    for key, (now, then) in _turns([head, base], keys, outcomes, begun).items():
+    for key, (now, then) in _turns([head, base], keys, outcomes, begun, settled).items():
         turns = zip(now, then, strict=True)
         _, _, high = _spread([math.log(a.ratio("cpu_s") / b.ratio("cpu_s")) for a, b in turns])
         kept[key] = Kept(_ratio(now), _ratio(then), high)
@@ -107,12 +123,14 @@ def _turns(
     keys: Sequence[Key],
     outcomes: Outcomes,
     begun: Callable[[], None] = _unheard,
+    settled: Settled = lambda key, found: False,
 ) -> dict[Key, list[list[Interleaved]]]:
     """Each side in fresh processes by turns; before and after of the first one are compared."""
     found: dict[Key, list[list[Interleaved]]] = {key: [[] for _ in sides] for key in keys}
     for turn in range(PROCESSES):
         good = [key for key in keys if outcomes[key].error is None]
         left = [key for key in good if turn < _processes(found[key])]
+        left = [key for key in left if not settled(key, found[key])]
         for number, side in enumerate(sides):
             compare = turn == number == 0
             act = partial(_turn, begun=begun, found=found, number=number, compare=compare)

@@ -119,6 +119,27 @@ def test_several_cases_share_their_processes_and_each_is_measured_as_often_as_al
         assert mine == [("head", True), ("base", False), *[("head", False), ("base", False)] * 4]
 
 
+@pytest.mark.parametrize(
+    ("head", "promised", "turns"),
+    [
+        ([4.8, 4.9], 0.0, 2),
+        ([4.8, 4.9], 4.8, 2),
+        ([4.8, 4.9, 4.8, 4.9, 4.8], 4.85, 5),  # kept, but less than is promised for any machine
+        ([4.7, 5.2, 5.2, 5.2, 5.2], 0.0, 5),  # in doubt once
+        ([4.0, 4.0, 4.0, 4.0, 4.0], 0.0, 5),
+    ],
+)
+def test_what_keeps_its_speedup_beyond_doubt_takes_two_turns(
+    take: Take, head: list[float], promised: float, turns: int
+) -> None:
+    done = take({"head": head, "base": [5.0] * 5})
+    outcomes = {KEY: Outcome()}
+    kept = ratio.claims_kept(HEAD, BASE, [KEY], outcomes, promised={KEY: promised})[KEY]
+    assert len(done) == 2 * turns
+    logs = [math.log(each / 5.0) for each in head]
+    assert kept.now.cpu == pytest.approx(5.0 * math.exp(sum(logs) / len(logs)))
+
+
 def test_a_long_before_takes_fewer_processes(take: Take) -> None:
     turns = take({"head": [4.0] * 5, "base": [5.0] * 5}, before_s=2 * ratio.LONG_S)
     kept_of_one()
@@ -246,7 +267,7 @@ def _again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return dict.fromkeys(keys, found)
 
     def claims_kept(
-        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes, begun: Any
+        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes, *rest: Any
     ) -> dict[Key, Kept]:
         calls.append("by turns")
         return dict.fromkeys(keys, Kept(found, Ratio(12.0, 11.0, 13.0, 12.0, 1.0, 0.1), 0.8))
@@ -305,7 +326,7 @@ def test_a_case_that_fails_in_the_second_look_has_no_second_ratio(
     again: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disagree(
-        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes, begun: Any
+        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes, *rest: Any
     ) -> dict[Key, Kept]:
         outcomes[KEY].fail(BodyRaisedError("before and after disagree"))
         return {}
