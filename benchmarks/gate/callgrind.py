@@ -175,10 +175,14 @@ class InstructionCounter:
         return texts
 
     def _dump_of(self, call: Callable[[], object]) -> Path:
-        """The file that valgrind writes on this call; it numbers them."""
-        self._zero()
+        """The file that valgrind writes on this call; it numbers them.
+
+        No name is looked up in between: what that costs depends on where other names lie.
+        """
+        zero, dump = self._zero, self._dump
+        zero()
         call()
-        self._dump()
+        dump()
         self._written += 1
         return self._log.with_name(f"{self._log.name}.{self._written}")
 
