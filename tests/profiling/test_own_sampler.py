@@ -212,7 +212,11 @@ def test_stacks_of_a_process_that_never_rests_are_whole(python: str) -> None:
 
 @known_minors
 def test_calls_from_c_are_read_at_once_wherever_they_begin(python: str) -> None:
-    """What has to be read again is seen later than it was to be, and so too often at rest."""
+    """What has to be read again is seen later than it was to be, and so too often at rest.
+
+    Where the C stack was not read with the rest, 215 to 389 of the 400 looks were lost, and 2,680
+    to 4,733 readings done again. A busy machine interrupts some readings: 8 lost have been seen.
+    """
     running = Running(python, THROUGH_C)
     try:
         for _ in range(100):  # it learns where they lie
@@ -222,8 +226,8 @@ def test_calls_from_c_are_read_at_once_wherever_they_begin(python: str) -> None:
         again = running.process.torn - before
     finally:
         running.end()
-    assert lost <= 4
-    assert again <= 400, again  # it changes within microseconds, and each time all of it
+    assert lost <= 40
+    assert again <= 800, again  # it changes within microseconds, and each time all of it
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
