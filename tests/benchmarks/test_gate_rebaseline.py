@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from toy_project import (
     BROKEN,
@@ -66,3 +68,23 @@ def test_rebaseline_refuses_a_broken_path(toy: Toy, capsys: pytest.CaptureFixtur
     assert "nothing was stored: broken.Dies[n=1]" in capsys.readouterr().err
     assert not list((toy.root / "benchmarks/baselines").glob("broken*"))
     assert toy.baseline("toy.Rows")["reason"] == "first"
+
+
+def test_a_stored_ratio_goes_down_only_where_that_is_accepted(
+    toy: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def moved_from(factor: float, *options: str) -> float:
+        """The stored ratio after a move, as a multiple of what had been stored before."""
+        text = toy.baseline("toy.Work")
+        for name in text["ratios"]["n=20"]:
+            text["ratios"]["n=20"][name] *= factor
+        toy.write({"benchmarks/baselines/toy.Work.json": json.dumps(text)})
+        assert toy.rebaseline("toy.Work", *options) == 0
+        now: float = toy.baseline("toy.Work")["ratios"]["n=20"]["cpu"]
+        return now / float(text["ratios"]["n=20"]["cpu"])
+
+    assert moved_from(1000.0) == 1.0
+    assert "so its stored ratio of" in capsys.readouterr().err
+    assert moved_from(1.0, "--accept-regression") < 0.1
+    assert moved_from(0.001) > 10.0
+    assert "so its stored ratio of" not in capsys.readouterr().err
