@@ -21,8 +21,8 @@ from pathlib import Path
 from benchmarks import _history_asv, _history_measured, _history_store, _site
 from benchmarks._history_asv import Commit
 from benchmarks._history_store import HistoryError, Machine, Record, of_tree
+from benchmarks.gate.claims import Described
 from benchmarks.gate.errors import GateError
-from benchmarks.gate.measuring import Described
 from benchmarks.gate.project import read_project
 from benchmarks.gate.repository import Repository
 from benchmarks.gate.run import Run

@@ -33,10 +33,10 @@ from benchmarks._history_store import (
     Recorded,
 )
 from benchmarks.gate import exact, instruments
+from benchmarks.gate.claims import Described
 from benchmarks.gate.errors import BaseLacksError, GateError
 from benchmarks.gate.harness import BASE, Side, WorkerProcess
 from benchmarks.gate.instruments import Kind
-from benchmarks.gate.measuring import Described
 from benchmarks.gate.outcome import Key, Outcome, exact_core, pair_core
 from benchmarks.gate.pairs import Plan
 from benchmarks.gate.ratio import interleave

@@ -1,7 +1,8 @@
 """The order of the measurements of one run.
 
 on the pairs' core          CPU time in stages, wall time, claims; again what is slower, faster
-on the other core           counters, agreement, memory, instructions (these on both at the end)
+on the other core           counters, memory, instructions (these on both at the end), and
+                            agreement where no claim is measured
 then, on both cores         a second look at counts that changed, both sides here and now, and a
                             third one at those that rose again
 """
@@ -13,15 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import exact, instruments, judge, strace
+from . import exact, instruments, strace
 from .baselines import Baseline, Environment
+from .claims import Claims, Described
 from .exact import Job, Lanes
 from .grown import merge
-from .harness import Side, WorkerProcess
+from .harness import Side
 from .instruments import Kind, counted_by
-from .outcome import Key, Outcomes, Progress, SecondLook, pair_core
+from .outcome import Key, Outcomes, Progress, SecondLook
 from .pairs import PairedCpu
-from .ratio import PROCESSES, claim_ratios, claims_kept, interleave
 from .rules import (
     GAIN_PAIRS,
     SLOWER_WALL,
@@ -30,12 +31,7 @@ from .rules import (
     counter_decreased,
     counter_increased,
 )
-from .ticker import Ticker
 
-Described = dict[str, Any]  # one hot path, as a worker describes it
-
-CLAIM_ROUNDS = 3
-CLAIM_LOOKS = 3  # processes that look at a claim before both sides are measured by turns
 NOTHING_STORED = "nothing is stored"
 # How many processes a second look counts in: what differs from process to process by itself (how
 # far its threads came, say) must be neither an increase nor a gain.
@@ -71,6 +67,11 @@ class Measurement:
     every: bool = False  # instructions and claims of paths that no change reaches, too
     notes: list[str] = field(default_factory=list)
     exempt: list[str] = field(default_factory=list)
+    claims: Claims = field(init=False)
+
+    def __post_init__(self) -> None:
+        what = self.head, self.base, self.judged, self.baselines, self.environment, self.reached
+        self.claims = Claims(*what, self.rule, self.outcomes, self.progress, self.every, self.notes)
 
     def run(self) -> None:
         """Exact counts beside the pairs; whatever ends one of them ends both."""
@@ -106,7 +107,9 @@ class Measurement:
         if reason := strace.unavailable():
             self.exempt.append(f"fsyncs: {reason}")
         paths = [*self.judged, *self.fresh]
+        claimed = self.claims.wanted  # those who look at a claim compare the answers, too
         compared = [key for path in paths for key in keys_of(path, "compared")]
+        compared = [key for key in compared if key not in claimed]
         return [*jobs[:1], Job(self.head, compared, self._take_agreement), *jobs[1:]]
 
     def _jobs_of(self, kind: Kind) -> list[Job]:
@@ -171,7 +174,7 @@ class Measurement:
         slower = _only(groups, self._slow_wall)
         if slower:
             pairs.measure_wall(slower, WALL_AGAIN)
-        self._claims()
+        self.claims.measure()
         doubtful = _only(groups, self._doubtful)
         if doubtful:
             self.progress(f"a third look at {_names(doubtful)}")
@@ -207,100 +210,6 @@ class Measurement:
     def _slow_wall(self, key: Key) -> bool:
         wall = self.outcomes[key].wall
         return bool(wall) and min(wall) > SLOWER_WALL
-
-    def _claims(self) -> None:
-        """Before against after, for the cases whose `before` is quick; a loss is measured again."""
-        floors = self._claim_floors()
-        waiting = list(floors)
-        title = "claims: before against after"
-        if waiting:
-            self.progress(f"{title} of {len(waiting)} cases")
-        for _ in range(CLAIM_LOOKS):
-            ticker = Ticker(self.progress, title, f"{len(waiting)} cases")
-
-            def claim(worker: WorkerProcess, key: Key, ticker: Ticker = ticker) -> None:
-                ticker.begin()
-                self._claim(worker, key)
-
-            exact.each_case(self.head, waiting, claim, self.outcomes, Lanes(), core=pair_core())
-            waiting = [key for key in waiting if self._lost(key, floors[key])]
-        if waiting:
-            self.progress(f"claims again, both sides by turns: {_names({self.head: waiting})}")
-            self._claims_again(waiting)
-
-    def _claim_floors(self) -> dict[Key, float]:
-        """What the claims that are measured here must reach; notes tell which are not, and why."""
-        floors: dict[Key, float] = {}
-        known: set[str] = set()
-        for path in self.judged:
-            for case in path["cases"]:
-                key = path["name"], case["label"]
-                if not case["compared"] or self.outcomes[key].error is not None:
-                    continue
-                floor = self.claim_floor(path, case)
-                if self._claim_known(path, case):
-                    known.add(path["name"])
-                elif floor is not None:
-                    floors[key] = floor
-        if known:
-            self.notes.append(
-                f"claims of {len(known)} hot paths not measured: nothing that they import has "
-                f"changed since their ratios were stored here (--all measures them)"
-            )
-        self._note_unjudged_claims(known | {path for path, _ in floors})
-        return floors
-
-    def _claim_known(self, path: Described, case: dict[str, Any]) -> bool:
-        """Whether the stored ratio is this code's, too: no changed file can be imported here."""
-        baseline = self.baselines[path["name"]]
-        known = judge.claim_known(case, baseline, self.environment)
-        return known and not self.every and not self.reached(path)
-
-    def _lost(self, key: Key, floor: float) -> bool:
-        found = self.outcomes[key].claim
-        return found is not None and found < floor
-
-    def _note_unjudged_claims(self, judged: set[str]) -> None:
-        claiming = {path["name"] for path in self.judged if "claim" in path["witnesses"]}
-        if unjudged := sorted(claiming - judged):
-            self.notes.append(
-                f"no speedup is promised for this processor and these packages: the claims of "
-                f"{', '.join(unjudged)} are not judged here"
-            )
-
-    def _claim(self, worker: WorkerProcess, key: Key) -> None:
-        found = interleave(worker, key, rounds=CLAIM_ROUNDS)
-        self.outcomes[key].claim_looks.append(found.ratio("cpu_s"))
-
-    def _claims_again(self, keys: Sequence[Key]) -> None:
-        """In fresh processes; beside the baseline's code where a ratio of its is stored."""
-        alone: list[Key] = []
-        groups: dict[Side, list[Key]] = {}
-        for key in keys:
-            baseline = self.baselines[key[0]]
-            stored = key[1] in baseline.ratios
-            (groups.setdefault(self.base(baseline), []) if stored else alone).append(key)
-        looks = PROCESSES * (2 * len(keys) - len(alone))
-        begun = Ticker(self.progress, "claims again", f"at most {looks} looks").begin
-        found = claim_ratios(self.head, alone, self.outcomes, begun) if alone else {}
-        promised = {
-            (path["name"], case["label"]): case["cpu_floor"] or 0.0
-            for path in self.judged
-            for case in path["cases"]
-        }
-        for base, group in groups.items():
-            looked = claims_kept(self.head, base, group, self.outcomes, begun, promised)
-            for key, kept in looked.items():
-                outcome, found[key] = self.outcomes[key], kept.now
-                outcome.claim_base, outcome.claim_kept = kept.then.cpu, kept.high
-        for key, now in found.items():
-            self.outcomes[key].claim_spread = (now.cpu, now.low, now.high)
-
-    def claim_floor(self, path: Described, case: dict[str, Any]) -> float | None:
-        """The least before/after ratio that is no failure; None if nothing is promised."""
-        baseline = self.baselines[path["name"]]
-        same = baseline.workload == path["workload"]
-        return judge.claim_floor(case, baseline, self.environment) if same else case["cpu_floor"]
 
     # --- a second look
 

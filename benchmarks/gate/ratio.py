@@ -24,6 +24,10 @@ SURE_AFTER = 2  # turns that all reach it
 LONG_S = 1.0  # a `before` of this length is sampled once a process, and in fewer processes
 
 
+class DisagreedError(BodyRaisedError):
+    """Before and after gave different answers, so nothing that was timed counts."""
+
+
 @dataclass(frozen=True)
 class Ratio:
     """before / after over fresh processes: > 1 means that after is faster."""
@@ -69,7 +73,7 @@ def _unheard() -> None:
 def claim_ratio(side: Side, key: Key) -> Ratio:
     """Interleave before and after in fresh processes.
 
-    Raises `BodyRaisedError` where before and after disagree: then no time of theirs counts.
+    Raises `DisagreedError` where before and after do: then no time of theirs counts.
     """
     outcomes = {key: Outcome()}
     found = _turns([side], [key], outcomes)
@@ -182,13 +186,15 @@ def interleave(
 ) -> Interleaved:
     """One process's turns; a `before` that takes long is sampled once.
 
+    Raises `DisagreedError` where `compare` is asked for and they do, with the case left open.
+
     The first call of `before` in a process is never a sample: it may import, compile or build
     tables. It is that of `compare` where there is one, so a long `before` is called twice.
     """
     warm = worker.ask("open", path=key[0], case=key[1])
     calls = Plan.of(**warm).calls
     if compare and not worker.ask("compare")["agree"]:
-        raise BodyRaisedError(f"{key[0]}[{key[1]}]: before and after disagree")
+        raise DisagreedError(f"{key[0]}[{key[1]}]: before and after disagree")
     first = worker.ask("measure", calls=1, side="before")
     if first["wall_s"] > LONG_S and not compare:  # else what is short is sampled anew below
         first = worker.ask("measure", calls=1, side="before")

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .baselines import Baseline, write_baseline
+from .claims import Described
 from .errors import GateError
 from .instruments import Counts
 from .judge import REGRESSION
-from .measuring import Described
 from .outcome import Outcome, Progress
 from .project import Project
 from .ratio import claim_ratio

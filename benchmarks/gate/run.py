@@ -15,12 +15,13 @@ from typing import Any
 
 from . import instruments, judge
 from .baselines import Baseline, Environment, find_baseline, orphans
+from .claims import Described
 from .errors import BaseLacksError, GateError, NotMeasuredError, UsageError
 from .evidence import evidence
 from .files import hide
 from .harness import BASE, HEAD, Side, WorkerProcess
 from .judge import Finding
-from .measuring import Described, Measurement, keys_of
+from .measuring import Measurement, keys_of
 from .outcome import Outcome, Outcomes, Progress
 from .own import source_hash, stage_itself
 from .project import Project
@@ -269,7 +270,7 @@ class Run:
             findings += judge.judge_counters(*key, outcome)
             findings += judge.judge_cpu(*key, outcome, self.rule, baseline)
             findings += judge.judge_wall(*key, outcome)
-            floor = measurement.claim_floor(path, case)
+            floor = measurement.claims.floor(path, case)
             findings += judge.judge_claim(*key, outcome, floor, case["cpu_floor"])
             findings += judge.missing(name, case, path["witnesses"], outcome, exempt)
         if baseline is None:

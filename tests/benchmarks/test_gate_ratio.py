@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from sample_claims import interleaved
 
-from benchmarks.gate import exact, measuring, ratio
-from benchmarks.gate.baselines import Baseline, Environment
+from benchmarks.gate import exact, ratio
 from benchmarks.gate.errors import BodyRaisedError
-from benchmarks.gate.harness import Side, WorkerProcess
-from benchmarks.gate.measuring import Measurement
-from benchmarks.gate.outcome import Key, Outcome, Outcomes
-from benchmarks.gate.ratio import Interleaved, Kept, Ratio
-from benchmarks.gate.rules import CAREFUL
+from benchmarks.gate.harness import Side
+from benchmarks.gate.outcome import Key, Outcome
+from benchmarks.gate.ratio import Interleaved, Kept
 
 HEAD, BASE = (
     Side(name, "optimizer", Path("/stage"), Path("/suite"), "m:load", Path("/home"), "b")
@@ -211,128 +207,3 @@ def test_the_first_call_of_before_in_a_process_is_no_sample(
     assert found.before["wall_s"] == pytest.approx(sampled)
     assert worker.asked == ["open", *asked, "close"]
     assert worker.before_s == []
-
-
-# --- when a claim is measured again
-
-
-class Looking(Measurement):
-    """A measurement of one claim whose looks are given."""
-
-    def __init__(
-        self,
-        looks: Sequence[float],
-        *,
-        stored: bool = True,
-        known: bool = False,
-        reached: bool = False,
-        every: bool = False,
-    ) -> None:
-        self.looks = iter(looks)
-        self.outcomes = {KEY: Outcome()}
-        self.head, self.base = HEAD, lambda baseline: BASE
-        case = {"label": KEY[1], "compared": True, "cpu_floor": 10.0}
-        self.judged, self.fresh = [{"name": KEY[0], "cases": [case], "witnesses": ["claim"]}], []
-        self.environment = Environment("cpython 3.11.7", {}, {}, "processor")
-        elsewhere = replace(self.environment, processor="processor" if known else "another")
-        ratios = {KEY[1]: {"cpu": 30.0, "low": 29.0}} if stored else {}
-        self.baselines = {
-            KEY[0]: Baseline(KEY[0], "tree", "commit", "w", elsewhere, {}, ratios, "", "")
-        }
-        self.reached, self.every = lambda path: reached, every
-        self.rule, self.notes, self.said = CAREFUL, [], list[str]()
-        self.progress = self.said.append
-
-    def claim_floor(self, path: object, case: object) -> float | None:
-        return 10.0
-
-    def _claim(self, worker: WorkerProcess, key: Key) -> None:
-        self.outcomes[key].claim_looks.append(next(self.looks))
-
-
-@pytest.fixture(name="again")
-def _again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Which way a claim was measured again."""
-    calls: list[str] = []
-    found = Ratio(9.0, 8.5, 9.5, 9.0, 1.0, 0.1)
-
-    def each(side: Side, keys: Sequence[Key], act: Any, *rest: Any, **options: Any) -> None:
-        for key in keys:
-            act(None, key)
-
-    def claim_ratios(
-        side: Side, keys: Sequence[Key], outcomes: Outcomes, begun: Any
-    ) -> dict[Key, Ratio]:
-        calls.append("alone")
-        return dict.fromkeys(keys, found)
-
-    def claims_kept(
-        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes, *rest: Any
-    ) -> dict[Key, Kept]:
-        calls.append("by turns")
-        return dict.fromkeys(keys, Kept(found, Ratio(12.0, 11.0, 13.0, 12.0, 1.0, 0.1), 0.8))
-
-    monkeypatch.setattr(exact, "each_case", each)
-    monkeypatch.setattr(measuring, "claim_ratios", claim_ratios)
-    monkeypatch.setattr(measuring, "claims_kept", claims_kept)
-    return calls
-
-
-@pytest.mark.parametrize("looks", [[10.5], [9.0, 11.5], [8.0, 11.0, 12.0]])
-def test_a_claim_that_holds_in_the_mean_of_its_looks_is_left_alone(
-    again: list[str], looks: list[float]
-) -> None:
-    measurement = Looking(looks)
-    measurement._claims()
-    assert measurement.outcomes[KEY].claim_looks == looks
-    assert again == []
-    assert measurement.outcomes[KEY].claim_spread is None
-
-
-def test_a_claim_that_no_change_can_reach_is_not_measured_and_the_notes_say_so(
-    again: list[str],
-) -> None:
-    measurement = Looking([], known=True)
-    measurement._claims()
-    assert (measurement.outcomes[KEY].claim_looks, again) == ([], [])
-    (note,) = measurement.notes
-    assert note.startswith("claims of 1 hot paths not measured: nothing that they import")
-
-
-@pytest.mark.parametrize("how", [{"reached": True}, {"every": True}, {"known": False}])
-def test_a_claim_is_measured_if_a_change_can_reach_it_or_its_ratio_is_from_elsewhere(
-    again: list[str], how: dict[str, bool]
-) -> None:
-    measurement = Looking([11.0], **({"known": True} | how))
-    measurement._claims()
-    assert measurement.outcomes[KEY].claim_looks == [11.0]
-    assert measurement.notes == []
-
-
-@pytest.mark.parametrize(("stored", "how"), [(True, "by turns"), (False, "alone")])
-def test_a_claim_lost_in_every_look_is_measured_again(
-    again: list[str], stored: bool, how: str
-) -> None:
-    measurement = Looking([9.0, 9.5, 9.0], stored=stored)
-    measurement._claims()
-    outcome = measurement.outcomes[KEY]
-    assert again == [how]
-    assert outcome.claim_spread == (9.0, 8.5, 9.5)
-    assert (outcome.claim_base, outcome.claim_kept) == ((12.0, 0.8) if stored else (None, None))
-    assert any("again, both sides by turns" in line for line in measurement.said)
-
-
-def test_a_case_that_fails_in_the_second_look_has_no_second_ratio(
-    again: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def disagree(
-        head: Side, base: Side, keys: Sequence[Key], outcomes: Outcomes, *rest: Any
-    ) -> dict[Key, Kept]:
-        outcomes[KEY].fail(BodyRaisedError("before and after disagree"))
-        return {}
-
-    monkeypatch.setattr(measuring, "claims_kept", disagree)
-    measurement = Looking([9.0] * 3)
-    measurement._claims()
-    assert isinstance(measurement.outcomes[KEY].error, BodyRaisedError)
-    assert measurement.outcomes[KEY].claim_spread is None
