@@ -35,6 +35,7 @@ from benchmarks._history_store import (
 from benchmarks.gate import exact, instruments
 from benchmarks.gate.claims import Described
 from benchmarks.gate.errors import BaseLacksError, GateError
+from benchmarks.gate.exact import warm_calls
 from benchmarks.gate.harness import BASE, Side, WorkerProcess
 from benchmarks.gate.instruments import Kind
 from benchmarks.gate.outcome import Key, Outcome, exact_core, pair_core
@@ -216,11 +217,12 @@ class _Commit:
             if instruments.unavailable(kind):
                 continue
             keys = [key for key, case in self.cases.items() if case.counted_by(kind)]
-            self._each(keys, self._counted, core=exact_core(), kind=kind)
 
-    def _counted(self, worker: WorkerProcess, key: Key) -> None:
-        worker.ask("open", path=key[0], case=key[1])
-        self.cases[key].counts |= worker.ask("count")["counters"]
+            def count(worker: WorkerProcess, key: Key, warm: int = warm_calls(kind)) -> None:
+                worker.ask("open", path=key[0], case=key[1], warm=warm)
+                self.cases[key].counts |= worker.ask("count")["counters"]
+
+            self._each(keys, count, core=exact_core(), kind=kind)
 
     def _each(
         self,

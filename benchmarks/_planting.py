@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks._answer import Answer
 from benchmarks._plants_kinds import Edit, Key, Work, together
 from benchmarks.gate.errors import GateError
+from benchmarks.gate.exact import warm_calls
 from benchmarks.gate.files import replace
 from benchmarks.gate.harness import BASE, Side, WorkerProcess
 from benchmarks.gate.instruments import counted_by
@@ -366,7 +367,7 @@ def _base(run: Run) -> Side:
 def _count(side: Side, work: Work) -> float:
     kind = counted_by(work.measure)
     with WorkerProcess(side, core=exact_core(), instrument=kind) as worker:
-        worker.ask("open", path=work.path, case=work.case)
+        worker.ask("open", path=work.path, case=work.case, warm=warm_calls(kind))
         return float(worker.ask("count")["counters"][work.measure])
 
 

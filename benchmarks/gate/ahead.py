@@ -48,19 +48,20 @@ class Ahead:
         """Have the case's kernels compiled for the processor that `counting` sees."""
         if self._target is None:
             self._target = counting.ask("compiles_for")
-            if self._target:
-                self._start(self._target)
-        if self._worker is None:
+        if not self._target:
             return
         try:
-            self._worker.ask("open", path=key[0], case=key[1], warm=1)
+            worker = self._worker or self._start(self._target)
+            worker.ask("open", path=key[0], case=key[1], warm=1)
+            worker.ask("close")
         except SkippedError:
             pass
-        except GateError:  # it may have died
+        except GateError:  # it may have died: the next case has a fresh one
             self._worker = None
             self._stack.close()
 
-    def _start(self, target: dict[str, str]) -> None:
+    def _start(self, target: dict[str, str]) -> WorkerProcess:
         process = WorkerProcess(self._side, core=self._core, environment=target)
         self._worker = self._stack.enter_context(process)
         self._stack.enter_context(self._running(process))
+        return self._worker

@@ -172,6 +172,11 @@ class InstructionCounter:
         finally:
             self._stop()
             texts = [_taken(file) for file in files]
+        if foreign := sorted(self._log.parent.glob(f"{self._log.name}.*")):
+            raise NotMeasuredError(
+                f"valgrind wrote {foreign[0]} that nobody asked for: the body, or what it calls, "
+                f"makes requests of callgrind itself"
+            )
         return texts
 
     def _dump_of(self, call: Callable[[], object]) -> Path:

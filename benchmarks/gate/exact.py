@@ -48,10 +48,13 @@ class Job:
             worker.ask("open", path=key[0], case=key[1], warm=0)
             self.take(key, worker.ask("compare"))
         else:
-            # Instructions are warmed up for again: here what is imported and compiled at first.
-            warm = 1 if self.instrument is Kind.INSTRUCTIONS else 2
-            worker.ask("open", path=key[0], case=key[1], warm=warm)
+            worker.ask("open", path=key[0], case=key[1], warm=warm_calls(self.instrument))
             self.take(key, worker.ask("count", details=self.details))
+
+
+def warm_calls(kind: Kind) -> int:
+    """Calls of a case before it is counted; who counts instructions makes more of his own."""
+    return 1 if kind is Kind.INSTRUCTIONS else 2
 
 
 class Lanes:

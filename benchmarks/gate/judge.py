@@ -187,6 +187,8 @@ def judge_claim(
     if outcome.claim is None or floor is None:
         return []
     now, worse = outcome.claim, False
+    if outcome.claim_by_pairs:  # nothing is asked of it here but what is promised, which it keeps
+        return [Finding(path, case, "claim", Verdict.SAME, before=promised, now=now)]
     if outcome.claim_spread is not None:
         now, _, high = outcome.claim_spread
         worse = high < floor

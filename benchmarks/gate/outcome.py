@@ -29,6 +29,7 @@ class Outcome:
     wall: tuple[float, ...] = ()  # head / base of wall time, one for each process pair
     cpu_s: float | None = None  # this code's CPU seconds a call, to say how large the body is
     claim_looks: list[float] = field(default_factory=list)  # before / after, one for each process
+    claim_by_pairs: bool = False  # below its floor; the pairs are sure that nothing is lost
     claim_spread: tuple[float, float, float] | None = None  # again: ratio, its bounds
     claim_base: float | None = None  # the ratio of the baseline's code, by turns with it
     claim_kept: float | None = None  # what is kept of it at most: this code's over the baseline's

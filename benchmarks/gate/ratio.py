@@ -191,10 +191,14 @@ def interleave(
     The first call of `before` in a process is never a sample: it may import, compile or build
     tables. It is that of `compare` where there is one, so a long `before` is called twice.
     """
-    warm = worker.ask("open", path=key[0], case=key[1])
+    if compare:  # first, as users have it: what is wrong in a first call only is wrong, too
+        worker.ask("open", path=key[0], case=key[1], warm=0)
+        if not worker.ask("compare")["agree"]:
+            raise DisagreedError(f"{key[0]}[{key[1]}]: before and after disagree")
+        warm = worker.ask("warm")
+    else:
+        warm = worker.ask("open", path=key[0], case=key[1])
     calls = Plan.of(**warm).calls
-    if compare and not worker.ask("compare")["agree"]:
-        raise DisagreedError(f"{key[0]}[{key[1]}]: before and after disagree")
     first = worker.ask("measure", calls=1, side="before")
     if first["wall_s"] > LONG_S and not compare:  # else what is short is sampled anew below
         first = worker.ask("measure", calls=1, side="before")

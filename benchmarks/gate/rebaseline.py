@@ -38,8 +38,8 @@ def rebaseline(
 
     Raises `RefusedError` where the tree is not clean, a path failed, or one became slower (or
     cannot be compared with its old baseline) and `accept_regression` is not given. Without that,
-    a stored claim ratio of the same workload never goes down, either: on another day's machine the
-    same code may reach less, and the next change is held to what is stored.
+    what is sure of a stored claim ratio of the same workload and environment never goes down,
+    either: on another day the same code may reach less, and the next change is held to it.
     """
     run = Run(project, names, progress=progress, every=True)
     _refuse_dirty(run)
@@ -111,15 +111,18 @@ def _baseline(run: Run, path: Described, commit: str, reason: str) -> Baseline:
 
 
 def _keep_claims(new: Baseline, old: Baseline | None, progress: Progress) -> None:
-    """Keep the old ratio of each case that reaches less here."""
+    """Keep the old ratio of each case of which less is sure here, on the same kind of machine."""
     if old is None or old.workload != new.workload:
         return
+    was, here = old.environment, new.environment
+    if was.difference(here) or was.processor != here.processor:
+        return  # what was measured elsewhere is nothing to be held to here
     for case, ratio in new.ratios.items():
         before = old.ratios.get(case, ratio)
-        if before["cpu"] > ratio["cpu"]:
+        if before["low"] > ratio["low"]:
             progress(
-                f"{new.path}[{case}]: {ratio['cpu']:.3g}x here, so its stored ratio of "
-                f"{before['cpu']:.3g}x stays (--accept-regression takes the lower one)"
+                f"{new.path}[{case}]: surely {ratio['low']:.3g}x here, so its stored ratio of "
+                f"{before['low']:.3g}x or more stays (--accept-regression takes the lower one)"
             )
             new.ratios[case] = before
 

@@ -130,12 +130,15 @@ class Worker:
         return {"modules": [n for n in sys.modules if "." not in n and n not in self._loaded]}
 
     def compiles_for(self) -> Answer:
-        """The environment that has numba compile elsewhere what it would here; empty without it."""
+        """The environment that has numba compile elsewhere what it would here; empty if unknown."""
         if importlib.util.find_spec("numba") is None:
             return {}
-        binding: Any = importlib.import_module("llvmlite.binding")  # what numba asks
-        features = binding.get_host_cpu_features().flatten()
-        return {"NUMBA_CPU_NAME": binding.get_host_cpu_name(), "NUMBA_CPU_FEATURES": features}
+        try:
+            binding: Any = importlib.import_module("llvmlite.binding")  # what numba asks
+            features = binding.get_host_cpu_features().flatten()
+            return {"NUMBA_CPU_NAME": binding.get_host_cpu_name(), "NUMBA_CPU_FEATURES": features}
+        except Exception:  # a numba that is broken: whoever needs it will say so
+            return {}
 
     def environment(self) -> Answer:
         """Python and package versions; reading them all takes longer than a short case."""
@@ -166,8 +169,13 @@ class Worker:
             raise LackingError(f"{type(error).__name__}: {error}") from error
         self._body = body
         self._clock = clock(hot_path.clock)
+        return self.warm(warm)
+
+    def warm(self, calls: int = 2) -> Answer:
+        """Call the open case so many times; answers with the last call's seconds."""
+        body = self._opened
         cpu_s = wall_s = fresh_s = 0.0
-        for _ in range(warm):
+        for _ in range(calls):
             cpu_s, wall_s, fresh_s = self._call(body)
         gc.collect()
         self._cases_froze += len(gc.get_objects())

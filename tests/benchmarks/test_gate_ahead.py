@@ -50,7 +50,9 @@ class Compiling:
     def __exit__(self, *error: object) -> None:
         self.ended += 1
 
-    def ask(self, do: str, path: str, case: str, warm: int) -> None:
+    def ask(self, do: str, path: str = "", case: str = "", warm: int = -1) -> None:
+        if do == "close":
+            return
         assert do == "open"
         self.opened.append((path, case, warm))
         if self.error is not None:
@@ -103,9 +105,19 @@ def test_a_case_that_is_skipped_ends_nothing(compiling: Compiling) -> None:
 
 def test_what_fails_here_is_left_to_the_one_that_counts(compiling: Compiling) -> None:
     compiling.error = BodyRaisedError("died")
-    assert opened(Counting(TARGET), times=2) == ["runs", "ran"]
-    assert len(compiling.opened) == 1  # it is not asked again
-    assert compiling.ended == 1
+    assert opened(Counting(TARGET), times=2) == ["runs", "ran"] * 2  # a fresh process for each
+    assert len(compiling.opened) == 2
+    assert compiling.ended == 2
+
+
+def test_a_process_that_does_not_start_fails_no_case(
+    compiling: Compiling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Compiling:
+        raise BodyRaisedError("it did not start")
+
+    monkeypatch.setattr(Compiling, "__enter__", lambda self: broken())
+    assert opened(Counting(TARGET), times=2) == []
 
 
 def test_a_worker_says_what_numba_compiles_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,5 +125,7 @@ def test_a_worker_says_what_numba_compiles_for(monkeypatch: pytest.MonkeyPatch) 
     found = Worker(None).compiles_for()
     codegen = numba.core.registry.cpu_target.target_context.codegen()
     assert tuple(found.values()) == codegen.magic_tuple()[1:]
+    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)  # a numba that is broken
+    assert Worker(None).compiles_for() == {}
     monkeypatch.setitem(sys.modules, "numba", None)
     assert Worker(None).compiles_for() == {}

@@ -10,20 +10,23 @@ from typing import Any
 import pytest
 from sample_claims import interleaved
 
-from benchmarks.gate import claims, exact
+from benchmarks.gate import claims, exact, judge
 from benchmarks.gate.baselines import Baseline, Environment
 from benchmarks.gate.claims import Claims
 from benchmarks.gate.errors import BodyRaisedError
 from benchmarks.gate.harness import Side, WorkerProcess
 from benchmarks.gate.outcome import Key, Outcome, Outcomes
 from benchmarks.gate.ratio import DisagreedError, Interleaved, Kept, Ratio
-from benchmarks.gate.rules import CAREFUL, Paired
+from benchmarks.gate.rules import CAREFUL, Paired, Verdict
 
 HEAD, BASE = (
     Side(name, "optimizer", Path("/stage"), Path("/suite"), "m:load", Path("/home"), "b")
     for name in ("head", "base")
 )
 KEY = "stores.AddBatch", "n=100"
+
+
+COUNTS = {KEY[1]: {"bytecodes": 1_000, "opens": 0}}
 
 
 class Looking(Claims):
@@ -47,7 +50,7 @@ class Looking(Claims):
         elsewhere = replace(self.environment, processor="processor" if known else "another")
         ratios = {KEY[1]: {"cpu": 30.0, "low": 29.0}} if stored else {}
         self.baselines = {
-            KEY[0]: Baseline(KEY[0], "tree", "commit", "w", elsewhere, {}, ratios, "", "")
+            KEY[0]: Baseline(KEY[0], "tree", "commit", "w", elsewhere, COUNTS, ratios, "", "")
         }
         self.reached, self.every = lambda path: reached, every
         self.rule, self.notes, self.said = CAREFUL, [], list[str]()
@@ -172,8 +175,39 @@ def test_pairs_that_are_equal_have_kept_the_claim_though_less_is_reached_today(
     measured.outcomes[KEY].first = pairs
     measured.measure()
     assert again == again_by
-    looks = measured.outcomes[KEY].claim_looks
-    assert looks == ([9.0] * 3 if again_by else [9.0])
+    outcome = measured.outcomes[KEY]
+    assert outcome.claim_looks == ([9.0] * 3 if again_by else [9.0])
+    (found,) = judge.judge_claim(*KEY, outcome, 10.0, promised)
+    told = [note for note in measured.notes if "pairs are sure that nothing is lost" in note]
+    if again_by:
+        assert found.verdict is Verdict.WORSE
+        assert told == []
+    else:  # what is stored was asked of it no more
+        assert (found.verdict, found.before) == (Verdict.SAME, promised)
+        assert found.now == pytest.approx(9.0)
+        assert told[0].endswith(": stores.AddBatch[n=100]")
+
+
+@pytest.mark.parametrize(
+    "counts", [{"opens": 1}, {"connections": 1}, {"opens": 0, "fsyncs": 2}, None]
+)
+def test_pairs_whose_files_lie_in_memory_say_nothing_of_a_claim_on_the_disk(
+    again: list[str], counts: dict[str, int] | None
+) -> None:
+    measured = Looking([9.0, 9.0, 9.0])
+    measured.judged[0]["cases"][0]["cpu_floor"] = 5.0
+    stored = {} if counts is None else {KEY[1]: counts}
+    measured.baselines = {KEY[0]: replace(measured.baselines[KEY[0]], counters=stored)}
+    measured.outcomes[KEY].first = EQUAL
+    measured.measure()
+    assert again == ["by turns"]
+
+
+def test_a_look_that_is_enough_after_all_is_not_told_of(again: list[str]) -> None:
+    measured = Looking([9.0, 11.5])  # no pairs, so there is a second one
+    measured.measure()
+    assert measured.outcomes[KEY].claim_by_pairs is False
+    assert not [note for note in measured.notes if "pairs are sure" in note]
 
 
 def test_what_the_pairs_found_slower_has_not_kept_its_claim(again: list[str]) -> None:

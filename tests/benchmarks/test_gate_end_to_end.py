@@ -121,6 +121,21 @@ def second_look(patch: pytest.MonkeyPatch, before: int | None, now: int | None) 
     patch.setattr(measuring.Measurement, "_take_now", lambda m, key, _: take(m, key, now, "now"))
 
 
+@pytest.mark.parametrize("wrong", ["True", "len(CALLS) == 1"])
+def test_a_wrong_answer_is_found_where_the_claim_is_measured(
+    toy: Toy, check: Check, wrong: str
+) -> None:
+    """Also one of the first call alone, as a cache that was not filled yet may give."""
+    answer = "return sum(i * i for i in range(n))"
+    toy.edit("optimizer/__init__.py", answer, f"CALLS.append(n)\n    {answer} + int({wrong})")
+    toy.edit("optimizer/__init__.py", "import sqlite3", "import sqlite3\n\nCALLS = []")
+    judged = check("toy.Work")
+    assert judged.code == 2
+    said = "toy.Work[n=20], agreement: before and after gave different answers"
+    assert any(one.startswith(said) for one in judged.sentences("toy.Work"))
+    assert "agreement of this code" not in judged.err  # nobody else compared it
+
+
 @pytest.mark.parametrize(
     ("before", "now", "sentences"), [(9, 9, 0), (10, 10, 0), (9, 10, 1), (None, None, 1)]
 )

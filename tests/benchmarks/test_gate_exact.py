@@ -42,18 +42,19 @@ class Counted:
 class Opened:
     """What stands for `Ahead`."""
 
-    def __init__(self, keys: list[Key]) -> None:
-        self._keys = keys
+    def __init__(self, counted: Counted) -> None:
+        self._counted = counted
 
     def open(self, worker: Any, key: Key) -> None:
-        self._keys.append(key)
+        assert all(key != asked for _, asked in self._counted.asked)  # it comes first
+        self._counted.ahead.append(key)
 
 
 @pytest.fixture(name="worker")
 def _worker(monkeypatch: pytest.MonkeyPatch) -> Counted:
     counted = Counted()
     monkeypatch.setattr(exact, "WorkerProcess", counted)
-    monkeypatch.setattr(exact, "Ahead", lambda *_: nullcontext(Opened(counted.ahead)))
+    monkeypatch.setattr(exact, "Ahead", lambda *_: nullcontext(Opened(counted)))
     monkeypatch.setattr(exact, "exact_core", lambda: 0)
     monkeypatch.setattr(exact, "pair_core", lambda: 1)
     monkeypatch.setattr(Lanes, "running", lambda self, worker: nullcontext())

@@ -171,11 +171,13 @@ def test_the_ratio_of_one_side_raises_what_its_case_raised(take: Take) -> None:
 class Scripted:
     """A worker that notes what it is asked; `before` takes these wall seconds, call by call."""
 
-    def __init__(self, before_s: Sequence[float]) -> None:
-        self.before_s, self.asked = list(before_s), list[str]()
+    def __init__(self, before_s: Sequence[float], compares: bool) -> None:
+        self.before_s, self.asked, self.compares = list(before_s), list[str](), compares
 
     def ask(self, do: str, **values: Any) -> dict[str, Any]:
         self.asked.append(values.get("side", "after") if do == "measure" else do)
+        if do == "open":  # what is compared is a first call
+            assert values.get("warm", 2) == (0 if self.compares else 2)
         if do == "compare":
             self.before_s.pop(0)
             return {"agree": True}
@@ -183,7 +185,7 @@ class Scripted:
             assert values["calls"] == 1
             seconds = self.before_s.pop(0)
             return {"wall_s": seconds, "cpu_s": seconds}
-        if do == "open":
+        if do in ("open", "warm"):
             return {"wall_s": 0.01, "cpu_s": 0.01, "fresh_s": 0.0}
         return {"wall_s": 0.01, "cpu_s": 0.01}
 
@@ -192,17 +194,17 @@ class Scripted:
     ("compare", "before_s", "sampled", "asked"),
     [
         (False, [9.0, 2.0], 2.0, ["before", "before", "after"]),
-        (True, [9.0, 2.0], 2.0, ["compare", "before", "after"]),
+        (True, [9.0, 2.0], 2.0, ["compare", "warm", "before", "after"]),
         (False, [9.0, *[0.1] * 6], 0.1, ["before", "before", *["before", "after"] * 5]),
         (False, [0.9, *[0.1] * 5], 0.1, ["before", *["before", "after"] * 5]),
-        (True, [9.0, *[0.1] * 6], 0.1, ["compare", "before", *["before", "after"] * 5]),
+        (True, [9.0, *[0.1] * 6], 0.1, ["compare", "warm", "before", *["before", "after"] * 5]),
     ],
 )
 def test_the_first_call_of_before_in_a_process_is_no_sample(
     compare: bool, before_s: list[float], sampled: float, asked: list[str]
 ) -> None:
     """It imports, compiles, builds tables; and a long `before` is called once more, not oftener."""
-    worker: Any = Scripted(before_s)
+    worker: Any = Scripted(before_s, compare)
     found = ratio.interleave(worker, KEY, compare=compare)
     assert found.before["wall_s"] == pytest.approx(sampled)
     assert worker.asked == ["open", *asked, "close"]

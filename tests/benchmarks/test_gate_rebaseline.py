@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from toy_project import (
@@ -14,6 +15,9 @@ from toy_project import (
     stored,
     toy,
 )
+
+from benchmarks.gate.baselines import Baseline, Environment
+from benchmarks.gate.rebaseline import _keep_claims
 
 __all__ = ["bare", "nothing_left", "quick", "stored", "toy"]  # fixtures
 pytestmark = pytest.mark.end_to_end
@@ -88,3 +92,21 @@ def test_a_stored_ratio_goes_down_only_where_that_is_accepted(
     assert moved_from(1.0, "--accept-regression") < 0.1
     assert moved_from(0.001) > 10.0
     assert "so its stored ratio of" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("low", "elsewhere", "kept"),
+    [(8.0, "", True), (6.0, "", False), (8.0, "processor", False), (8.0, "packages", False)],
+)
+def test_a_ratio_that_stays_was_surely_more_on_the_same_kind_of_machine(
+    low: float, elsewhere: str, kept: bool
+) -> None:
+    here = Environment("cpython 3.11.7", {"numpy": "2"}, {}, "processor")
+    there = replace(here, processor="another") if elsewhere == "processor" else here
+    if elsewhere == "packages":
+        there = replace(here, packages={"numpy": "1"})
+    stored = {"cpu": 9.0, "low": low}  # less in the mean, and yet surer with 8
+    old = Baseline("a.B", "t", "c", "w", there, {}, {"n=1": stored}, "", "")
+    new = replace(old, environment=here, ratios={"n=1": {"cpu": 10.0, "low": 7.0}})
+    _keep_claims(new, old, lambda line: None)
+    assert (new.ratios["n=1"] == stored) is kept
