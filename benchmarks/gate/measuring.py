@@ -87,8 +87,9 @@ class Measurement:
             except BaseException:
                 lanes.stop()
                 raise
-        for look, wanted in ("second", self._changed), ("third", self._rose):
-            if jobs := self._counted_again(wanted):
+        looks = ("second", self._changed), ("third", self._rose)
+        for turn, (look, wanted) in enumerate(looks):
+            if jobs := self._counted_again(wanted, turn):
                 self.progress(f"a {look} look at what changed: both sides counted here")
                 # No pair is being timed any more, so its core may count, too.
                 exact.run(jobs, self.outcomes, Lanes(), self.progress, cores=exact.all_cores())
@@ -213,8 +214,12 @@ class Measurement:
 
     # --- a second look
 
-    def _counted_again(self, changed: Callable[[Key, Kind], bool]) -> list[Job]:
-        """Both sides of what changed, here and now, with its details."""
+    def _counted_again(self, changed: Callable[[Key, Kind], bool], turn: int = 0) -> list[Job]:
+        """Both sides of what changed, here and now, with its details.
+
+        The cores take the jobs by turns, and the sides swap who is first, so that each side is on
+        each core as often: what a busy core makes slow does more of what is done twice a second.
+        """
         jobs: list[Job] = []
         for kind in Kind:
             if instruments.unavailable(kind):
@@ -230,8 +235,9 @@ class Measurement:
                     self.outcomes[key].again = self.outcomes[key].again or SecondLook()
                 for left in reversed(range(AGAIN[kind])):
                     last = left == 0
-                    jobs.append(Job(base, keys, self._take_before, kind, details=last))
-                    jobs.append(Job(self.head, keys, self._take_now, kind, details=last))
+                    sides = (base, self._take_before), (self.head, self._take_now)
+                    for side, take in sides if (turn + left) % 2 == 0 else reversed(sides):
+                        jobs.append(Job(side, keys, take, kind, details=last))
         return jobs
 
     def _changed(self, key: Key, kind: Kind) -> bool:

@@ -89,17 +89,21 @@ class SecondLook:
         return bool(self.before.get(name) and self.now.get(name))
 
     def increased(self, name: str) -> bool:
-        """Whether it did: the least and the most of several counts both rose.
+        """Whether it did: all counts of now lie above all of before, the least and the most by
+        more than is allowed.
 
-        What differs from call to call by itself rises in one of them at most, now and then.
+        What differs from call to call by itself overlaps (what a body does twice a second, say):
+        a rise within its own scatter is not seen.
         """
         before, now = self.before[name], self.now[name]
-        return all(counter_increased(name, pick(before), pick(now)) for pick in (min, max))
+        rose = all(counter_increased(name, pick(before), pick(now)) for pick in (min, max))
+        return rose and min(now) > max(before)
 
     def decreased(self, name: str) -> bool:
-        """Whether the least and the most of several counts both fell."""
+        """Whether all counts of now lie below all of before, in the same way."""
         before, now = self.before[name], self.now[name]
-        return all(counter_decreased(name, pick(before), pick(now)) for pick in (min, max))
+        fell = all(counter_decreased(name, pick(before), pick(now)) for pick in (min, max))
+        return fell and max(now) < min(before)
 
 
 Outcomes = dict[Key, Outcome]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toy_project import (
@@ -22,7 +24,7 @@ from toy_project import (
     toy,
 )
 
-from benchmarks.gate import measuring, outcome, rules
+from benchmarks.gate import exact, measuring, outcome, rules
 from benchmarks.gate.instruments import Kind
 
 __all__ = ["bare", "check", "nothing_left", "quick", "stored", "toy"]  # fixtures
@@ -177,6 +179,35 @@ def test_a_count_that_differs_by_itself_must_rise_in_the_third_look_too(
     judged = check("toy.Rows")
     assert max(looks) == 2 * measuring.AGAIN[Kind.COUNTERS]
     assert [line for line in judged.sentences("toy.Rows") if ", statements: " in line] == []
+
+
+def test_each_side_is_counted_again_on_each_core_as_often(
+    toy: Toy, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy core makes a call take longer, and what is done twice a second is done more there."""
+    cores = [outcome.exact_core(), None]
+    again: Counter[tuple[str, int | None]] = Counter()
+    do = exact._do
+
+    def watched(job: exact.Job, *rest: Any) -> None:
+        if job.instrument is Kind.COUNTERS:
+            again[job.side.name, rest[-1]] += 1
+        do(job, *rest)
+
+    def begin(self: measuring.Measurement, key: outcome.Key, kind: Kind) -> bool:
+        again.clear()  # of all that came before the second look
+        return changed(self, key, kind)
+
+    changed = measuring.Measurement._changed
+    monkeypatch.setattr(exact, "all_cores", lambda: cores)
+    monkeypatch.setattr(exact, "_do", watched)
+    monkeypatch.setattr(measuring.Measurement, "_changed", begin)
+    toy.plant()
+    assert check("toy.Rows").code == 1
+    names = {name for name, _ in again}
+    assert len(names) == 2
+    of_each = measuring.AGAIN[Kind.COUNTERS]  # in two looks on two cores
+    assert again == {(name, core): of_each for name in names for core in cores}
 
 
 def test_what_grew_is_named(toy: Toy, check: Check) -> None:

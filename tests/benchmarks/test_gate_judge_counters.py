@@ -76,18 +76,32 @@ def test_an_increase_is_confirmed_by_counting_both_sides_again(
 @pytest.mark.parametrize(
     ("before", "now", "code"),
     [
-        ([5, 7, 5], [6, 8, 6], 1),  # every other call does more, on both sides
+        ([5, 5, 5], [6, 6, 6], 1),
+        ([5, 7, 5], [8, 10, 8], 1),  # it differs from call to call by itself, and rose past that
+        ([5, 7, 5], [6, 8, 6], 0),
+        ([5, 7, 5], [7, 9, 7], 0),
         ([5, 7, 5], [5, 7, 7], 0),
         ([5, 7, 5], [5, 9, 5], 0),
-        ([5, 7, 5], [6, 7, 6], 0),
         ([5], [6], 1),
     ],
 )
-def test_the_least_and_the_most_of_several_counts_must_rise(
+def test_several_counts_must_rise_past_their_own_scatter(
     before: list[int], now: list[int], code: int
 ) -> None:
     again = SecondLook({"statements": before}, {"statements": now})
     (found,) = judge_counters(PATH, CASE, counted({"statements": 3}, {"statements": 4}, again))
+    assert found.code == code
+
+
+@pytest.mark.parametrize(
+    ("now", "code"), [([1_012, 1_014], 1), ([1_012, 1_012], 0), ([1_009, 1_014], 0)]
+)
+def test_what_may_grow_must_pass_that_in_the_least_and_in_the_most(
+    now: list[int], code: int
+) -> None:
+    again = SecondLook({"instructions": [1_000, 1_003]}, {"instructions": now})
+    counts = counted({"instructions": 1_000}, {"instructions": 1_014}, again)
+    (found,) = judge_counters(PATH, CASE, counts)
     assert found.code == code
 
 
