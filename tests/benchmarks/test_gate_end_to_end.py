@@ -207,7 +207,9 @@ def test_each_side_is_counted_again_on_each_core_as_often(
     names = {name for name, _ in again}
     assert len(names) == 2
     of_each = measuring.AGAIN[Kind.COUNTERS]  # in two looks on two cores
-    assert again == {(name, core): of_each for name in names for core in cores}
+    assert again == Counter(
+        (name, core) for name in names for core in cores for _ in range(of_each)
+    )
 
 
 def test_what_grew_is_named(toy: Toy, check: Check) -> None:
