@@ -214,7 +214,7 @@ class Measurement:
 
     # --- a second look
 
-    def _counted_again(self, changed: Callable[[Key, Kind], bool], turn: int = 0) -> list[Job]:
+    def _counted_again(self, changed: Callable[[Key, Kind], bool], turn: int) -> list[Job]:
         """Both sides of what changed, here and now, with its details.
 
         The cores take the jobs by turns, and the sides swap who is first, so that each side is on
