@@ -189,6 +189,7 @@ def test_the_stored_readme_matches_the_stored_runs() -> None:
 
 
 def test_stored_records_are_small() -> None:
+    # The largest tell every pair of three stages of 26 planted paths, or each case of a replay.
     for file in (ROOT / "benchmarks" / "ledger").glob("*.jsonl"):
         for record in read(file.stem):
-            assert len(json.dumps(record)) < 50_000
+            assert len(json.dumps(record)) < 100_000
